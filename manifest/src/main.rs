@@ -1,0 +1,2 @@
+//! The `manifest` command.
+fn main() {}
