@@ -1,1 +1,30 @@
-//! activation-token
+//! The contract between control plane and gate.
+//!
+//! A license key is exchanged for an **activation token**: a compact JWS, signed with Ed25519,
+//! that names the packages its bearer may install. This package says what such a token is
+//! ([`Claims`]), whose signature counts ([`KeySet`]), and how a text becomes a [`Verified`]
+//! token ([`Verifier`], the only way to make one). Beside it stand the two other things that
+//! both sides must agree on: the form of credentials ([`credential`]) and the [`snapshot`] a
+//! gate works from.
+//!
+//! What must stay absent: I/O, clock reads, and any server. Signing is behind the feature
+//! `sign`, which the gate never enables.
+
+mod claims;
+pub mod clock;
+mod compact;
+pub mod credential;
+mod keys;
+mod provider;
+#[cfg(feature = "sign")]
+mod signing;
+pub mod snapshot;
+mod verify;
+
+pub use claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, Packages};
+pub use compact::{TOKEN_BYTES_MAX, TOKEN_TYPE};
+pub use keys::{Key, KeyError, KeySet, KeySetError};
+pub use provider::ProviderTaken;
+#[cfg(feature = "sign")]
+pub use signing::{LISTED_BYTES_MAX, SignError, SigningKey};
+pub use verify::{LEEWAY_SECONDS_MAX, TokenError, Verified, Verifier};

@@ -1,0 +1,129 @@
+//! The private half: signing keys and the encoding of claims.
+
+use std::fmt;
+
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use zeroize::Zeroizing;
+
+use crate::claims::{Claims, Packages};
+use crate::keys::{Key, KeyError};
+use crate::{TOKEN_BYTES_MAX, TOKEN_TYPE};
+
+/// A token longer than this, in bytes, names its packages by digest instead.
+pub const LISTED_BYTES_MAX: usize = 6 * 1024;
+
+/// An Ed25519 private key. It shows its public half only.
+pub struct SigningKey {
+    public: Key,
+    private: ed25519_dalek::SigningKey,
+    encoding: EncodingKey,
+}
+
+/// Why a key cannot be read or a token not be signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// Not a PKCS#8 PEM text with an Ed25519 key.
+    #[error("this is not an Ed25519 private key in PKCS#8 PEM form")]
+    Pem,
+    /// The public half is unsound.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The signer failed, or its signature did not verify.
+    #[error("the token could not be signed")]
+    Signer,
+    /// Even with its packages named by digest, the token is over [`TOKEN_BYTES_MAX`].
+    #[error("the token would be longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+impl SigningKey {
+    /// The key that grows from 32 random bytes.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, SignError> {
+        let private = ed25519_dalek::SigningKey::from_bytes(seed);
+        let public = Key::from_bytes(private.verifying_key().as_bytes())?;
+        let der = pkcs8_v1(&private)
+            .to_pkcs8_der()
+            .map_err(|_| SignError::Signer)?;
+        let encoding = EncodingKey::from_ed_der(der.as_bytes());
+        Ok(Self {
+            public,
+            private,
+            encoding,
+        })
+    }
+
+    /// Reads a PKCS#8 PEM text, version 1 or 2.
+    pub fn from_pem(pem: &str) -> Result<Self, SignError> {
+        let private = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map_err(|_| SignError::Pem)?;
+        Self::from_seed(private.as_bytes())
+    }
+
+    /// The key as PKCS#8 version 1, which every tool reads.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, SignError> {
+        pkcs8_v1(&self.private)
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|_| SignError::Signer)
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &Key {
+        &self.public
+    }
+
+    /// Signs claims. A listed set that would push the token past [`LISTED_BYTES_MAX`] is named
+    /// by its digest instead.
+    pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
+        let token = self.encode(claims)?;
+        let token = match &claims.packages {
+            Packages::Listed(set) if token.len() > LISTED_BYTES_MAX => {
+                let packages = Packages::Reference(set.digest());
+                self.encode(&Claims {
+                    packages,
+                    ..claims.clone()
+                })?
+            }
+            _ => token,
+        };
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(SignError::TooLong);
+        }
+        Ok(token)
+    }
+
+    fn encode(&self, claims: &Claims) -> Result<String, SignError> {
+        let header = Header {
+            typ: Some(TOKEN_TYPE.to_owned()),
+            kid: Some(self.public.id().to_owned()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let token = jsonwebtoken::encode(&header, &claims.to_wire(), &self.encoding)
+            .map_err(|_| SignError::Signer)?;
+        // A faulty signature can give the key away, so none leaves unchecked.
+        let good = token
+            .rsplit_once('.')
+            .is_some_and(|(signed, signature)| self.public.verifies(signed, signature));
+        if good {
+            Ok(token)
+        } else {
+            Err(SignError::Signer)
+        }
+    }
+}
+
+/// dalek writes version 2 by itself, which OpenSSL 3.0 and Node 20 do not read.
+fn pkcs8_v1(key: &ed25519_dalek::SigningKey) -> KeypairBytes {
+    KeypairBytes {
+        secret_key: key.to_bytes(),
+        public_key: None,
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SigningKey")
+            .field(&self.public.id())
+            .finish()
+    }
+}

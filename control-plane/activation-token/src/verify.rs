@@ -1,0 +1,131 @@
+//! From a text to a [`Verified`] token, in one fixed order of checks (DESIGN section 5).
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::claims::{Claims, ClaimsError};
+use crate::compact::Compact;
+use crate::keys::KeySet;
+
+/// The most clock difference a gate may forgive, in seconds.
+pub const LEEWAY_SECONDS_MAX: u8 = 60;
+
+/// Whose tokens count here.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    issuer: String,
+    audience: String,
+    leeway: SignedDuration,
+}
+
+/// A token whose signature, claims, time, issuer and audience are good. Made by
+/// [`Verifier::verify`] alone.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    key_id: Box<str>,
+    claims: Claims,
+}
+
+/// Why a text is not a good token, in the order in which it is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Over [`crate::TOKEN_BYTES_MAX`].
+    #[error("the token is too long")]
+    TooLong,
+    /// Not three parts of canonical base64url.
+    #[error("this is not an activation token")]
+    Form,
+    /// Another algorithm or type, or a header member that does not belong there.
+    #[error("this is not an activation token")]
+    Header,
+    /// Nobody here knows the key.
+    #[error("the token is signed with a key that is not in force")]
+    UnknownKey,
+    /// The signature does not fit.
+    #[error("the token's signature does not fit")]
+    Signature,
+    /// See [`ClaimsError`].
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// `nbf` or `iat` lies ahead.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// `iss` is somebody else.
+    #[error("the token is from another issuer")]
+    Issuer,
+    /// `aud` is somebody else.
+    #[error("the token is for another registry")]
+    Audience,
+}
+
+impl Verifier {
+    /// Expects `issuer` and `audience` and forgives `leeway_seconds` of clock difference, at
+    /// most [`LEEWAY_SECONDS_MAX`].
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>, leeway_seconds: u8) -> Self {
+        let leeway = SignedDuration::from_secs(leeway_seconds.min(LEEWAY_SECONDS_MAX).into());
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            leeway,
+        }
+    }
+
+    /// Checks everything about a token but revocation and the package, which only a gate knows.
+    pub fn verify(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Verified, TokenError> {
+        let compact = Compact::parse(token)?;
+        let key = keys.get(&compact.key_id).ok_or(TokenError::UnknownKey)?;
+        if !key.verifies(compact.signed, compact.signature) {
+            return Err(TokenError::Signature);
+        }
+        let claims = Claims::from_json(&compact.payload()?)?;
+        self.check_time(&claims, now)?;
+        if claims.issuer != self.issuer {
+            return Err(TokenError::Issuer);
+        }
+        if claims.audience != self.audience {
+            return Err(TokenError::Audience);
+        }
+        Ok(Verified {
+            key_id: key.id().into(),
+            claims,
+        })
+    }
+
+    /// Checks the two things about a verified token that change while it is held: whether its
+    /// key is still in force, and the time.
+    pub fn recheck(
+        &self,
+        token: &Verified,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        keys.get(&token.key_id).ok_or(TokenError::UnknownKey)?;
+        self.check_time(&token.claims, now)
+    }
+
+    fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+        let latest_start = now.saturating_add(self.leeway).unwrap_or(now);
+        let earliest_end = now.saturating_sub(self.leeway).unwrap_or(now);
+        if claims.not_before > latest_start || claims.issued_at > latest_start {
+            return Err(TokenError::NotYetValid);
+        }
+        if claims.expires_at <= earliest_end {
+            return Err(TokenError::Expired);
+        }
+        Ok(())
+    }
+}
+
+impl Verified {
+    /// What the token says.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
