@@ -18,7 +18,8 @@ pub(crate) struct Compact<'t> {
     pub(crate) signed: &'t str,
     /// The signature, still in base64url.
     pub(crate) signature: &'t str,
-    payload: &'t str,
+    /// The claims, decoded and unread.
+    pub(crate) payload: Vec<u8>,
 }
 
 /// The header, closed: any other member, `crit`, `jku` and `jwk` among them, is refused.
@@ -39,6 +40,7 @@ impl<'t> Compact<'t> {
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Form)?;
         // Only one spelling of a token may pass. A further full stop fails here too.
         decode(signature)?;
+        let payload = decode(payload)?;
         let header: Header = object(&decode(header)?).ok_or(TokenError::Header)?;
         if header.alg != "EdDSA" || header.typ != TOKEN_TYPE {
             return Err(TokenError::Header);
@@ -49,10 +51,6 @@ impl<'t> Compact<'t> {
             signature,
             payload,
         })
-    }
-
-    pub(crate) fn payload(&self) -> Result<Vec<u8>, TokenError> {
-        decode(self.payload)
     }
 }
 

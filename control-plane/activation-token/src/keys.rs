@@ -62,9 +62,9 @@ impl Key {
     }
 
     /// Whether `signature` (base64url) is this key's over `message`.
-    pub(crate) fn verifies(&self, message: &str, signature: &str) -> bool {
-        let (message, key) = (message.as_bytes(), &self.decoding);
-        jsonwebtoken::crypto::verify(signature, message, key, Algorithm::EdDSA).unwrap_or(false)
+    pub(crate) fn verifies(&self, message: &[u8], signature: &str) -> bool {
+        jsonwebtoken::crypto::verify(signature, message, &self.decoding, Algorithm::EdDSA)
+            .unwrap_or(false)
     }
 }
 

@@ -19,6 +19,9 @@ mod provider;
 #[cfg(feature = "sign")]
 mod signing;
 pub mod snapshot;
+#[cfg(test)]
+#[cfg(feature = "sign")]
+mod tests;
 mod verify;
 
 pub use claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, Packages};

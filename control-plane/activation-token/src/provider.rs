@@ -77,6 +77,10 @@ impl JwtVerifier for StrictVerifier {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "jsonwebtoken's signature"
+)]
 fn signer_factory(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if *algorithm != Algorithm::EdDSA {
         return Err(ErrorKind::InvalidAlgorithm.into());
@@ -85,6 +89,10 @@ fn signer_factory(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn Jw
     Ok(Box::new(StrictSigner(key)))
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "jsonwebtoken's signature"
+)]
 fn verifier_factory(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if *algorithm != Algorithm::EdDSA {
         return Err(ErrorKind::InvalidAlgorithm.into());
@@ -93,6 +101,7 @@ fn verifier_factory(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn 
     Ok(Box::new(StrictVerifier(key)))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "jsonwebtoken's signature")]
 fn compute_digest(data: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>> {
     match hash {
         ThumbprintHash::SHA256 => Ok(Sha256::digest(data).to_vec()),

@@ -81,10 +81,10 @@ impl Verifier {
     ) -> Result<Verified, TokenError> {
         let compact = Compact::parse(token)?;
         let key = keys.get(&compact.key_id).ok_or(TokenError::UnknownKey)?;
-        if !key.verifies(compact.signed, compact.signature) {
+        if !key.verifies(compact.signed.as_bytes(), compact.signature) {
             return Err(TokenError::Signature);
         }
-        let claims = Claims::from_json(&compact.payload()?)?;
+        let claims = Claims::from_json(&compact.payload)?;
         self.check_time(&claims, now)?;
         if claims.issuer != self.issuer {
             return Err(TokenError::Issuer);
