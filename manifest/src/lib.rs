@@ -1,7 +1,50 @@
 //! The tier compiler: `tiers.toml` → graph → closure → cumulative package sets.
+//!
+//! Text goes in, sets or diagnostics come out; nothing here reads files or the network. Without
+//! the feature `compile` only names, limits and sets remain, which is all that a gate needs.
 
+mod limit;
 mod name;
 mod set;
 
+#[cfg(feature = "compile")]
+mod compile;
+#[cfg(feature = "compile")]
+mod diagnostic;
+#[cfg(feature = "compile")]
+mod document;
+#[cfg(feature = "compile")]
+mod graph;
+#[cfg(feature = "compile")]
+mod invariants;
+#[cfg(feature = "compile")]
+mod resolve;
+#[cfg(feature = "compile")]
+mod schema;
+#[cfg(feature = "compile")]
+mod shape;
+#[cfg(feature = "compile")]
+mod suggest;
+#[cfg(feature = "compile")]
+mod tiers;
+#[cfg(feature = "compile")]
+mod why;
+
+pub use limit::Limit;
 pub use name::{NAME_BYTES_MAX, NameError, PackageName, TierName, TierNameError};
 pub use set::{DigestError, NotCanonical, PackageSet, SetDigest};
+
+#[cfg(feature = "compile")]
+pub use compile::{Loaded, Manifest, Removal};
+#[cfg(feature = "compile")]
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+#[cfg(feature = "compile")]
+pub use graph::Edge;
+#[cfg(feature = "compile")]
+pub use invariants::{RULES, Rule};
+#[cfg(feature = "compile")]
+pub use schema::schema;
+#[cfg(feature = "compile")]
+pub use tiers::{Package, Tier, TierSets, UnknownPackages};
+#[cfg(feature = "compile")]
+pub use why::{Chain, Root};

@@ -22,6 +22,20 @@ pub struct SetDigest([u8; 32]);
 #[error("a set digest is `sha256:` and 64 lower-case hexadecimal digits")]
 pub struct DigestError;
 
+impl SetDigest {
+    /// The digest of lines joined by a newline.
+    pub(crate) fn of_lines(lines: impl Iterator<Item = impl AsRef<str>>) -> Self {
+        let mut hasher = Sha256::new();
+        for (index, line) in lines.enumerate() {
+            if index > 0 {
+                hasher.update(b"\n");
+            }
+            hasher.update(line.as_ref());
+        }
+        Self(hasher.finalize().into())
+    }
+}
+
 impl fmt::Display for SetDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", HEXLOWER.encode_display(&self.0))
@@ -120,14 +134,7 @@ impl FromIterator<PackageName> for PackageSet {
     fn from_iter<I: IntoIterator<Item = PackageName>>(names: I) -> Self {
         let mut names: IndexSet<PackageName> = names.into_iter().collect();
         names.sort_unstable();
-        let mut hasher = Sha256::new();
-        for (index, name) in names.iter().enumerate() {
-            if index > 0 {
-                hasher.update(b"\n");
-            }
-            hasher.update(name.as_str());
-        }
-        let digest = SetDigest(hasher.finalize().into());
+        let digest = SetDigest::of_lines(names.iter());
         Self { names, digest }
     }
 }
