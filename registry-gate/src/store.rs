@@ -1,7 +1,9 @@
 //! Where published packages lie: files that are written once and never change.
 //!
-//!     blobs/sha512/{hex}                           a tarball, under its own hash
-//!     packages/{name}/versions/{version}.json      a release; its creation is the publish
+//! ```text
+//! blobs/sha512/{hex}                         a tarball, under its own hash
+//! packages/{name}/versions/{version}.json    a release; its creation is the publish
+//! ```
 //!
 //! A publish writes the tarball first and then creates the release, if it is not there yet. So a
 //! crash leaves the old state or the new one, and of two who publish one version the second
