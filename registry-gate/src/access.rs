@@ -1,0 +1,261 @@
+//! The rule: who asks, and may they have this package. It stands before every route that names
+//! a package, before cache, store and upstream are looked at.
+//!
+//! A [`Permit`] is the proof that the rule was asked and said yes. It is made here and nowhere
+//! else, and what serves or stores packages demands one.
+
+use std::sync::Arc;
+
+use activation_token::clock::Clock;
+use activation_token::credential::CredentialKind;
+use activation_token::{Packages, TokenError, Verified};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use manifest::PackageName;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::refusal::Refusal;
+use crate::view::{NoView, View, Views};
+
+/// Who holds the credential that came with a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// A box, by its activation token.
+    Box(Arc<Verified>),
+    /// A publisher, by its credential's id.
+    Publisher(String),
+}
+
+impl Caller {
+    /// The name npm shows for it: `box-<customer>` (POT-39) or `publisher-<credential>`.
+    pub(crate) fn user_name(&self) -> String {
+        match self {
+            Self::Box(token) => format!("box-{}", token.claims().customer_id),
+            Self::Publisher(id) => format!("publisher-{id}"),
+        }
+    }
+}
+
+/// Proof that a caller may read a package.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    name: PackageName,
+    caller: Caller,
+}
+
+impl Permit {
+    /// The package that may be read: the only name a handler works with.
+    pub(crate) fn name(&self) -> &PackageName {
+        &self.name
+    }
+
+    /// Who may.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// Proof that a caller may publish a package.
+#[derive(Debug)]
+pub(crate) struct PublishPermit {
+    name: PackageName,
+    publisher: String,
+}
+
+impl PublishPermit {
+    /// The package that may be published.
+    pub(crate) fn name(&self) -> &PackageName {
+        &self.name
+    }
+
+    /// The id of the publisher's credential.
+    pub(crate) fn publisher(&self) -> &str {
+        &self.publisher
+    }
+}
+
+/// The rule's own state: the view in force, and the tokens that were verified before.
+pub(crate) struct Rule {
+    views: Views,
+    clock: Arc<dyn Clock>,
+    /// By the whole text of a token, so that no two spellings share an entry. Only good tokens
+    /// come in, so that strangers cannot fill it.
+    tokens: Cache<Box<str>, Arc<Verified>, TokenWeight>,
+}
+
+impl Rule {
+    /// Holds verified tokens up to about `token_cache_bytes`.
+    pub(crate) fn new(views: Views, clock: Arc<dyn Clock>, token_cache_bytes: u64) -> Self {
+        let tokens_expected = usize::try_from(token_cache_bytes / 4096).unwrap_or(usize::MAX);
+        Self {
+            views,
+            clock,
+            tokens: Cache::with_weighter(tokens_expected, token_cache_bytes, TokenWeight),
+        }
+    }
+
+    /// Whether a fresh view is there.
+    pub(crate) fn is_ready(&self) -> Result<(), Refusal> {
+        self.with_view(|_, _| ())
+    }
+
+    /// Who asks.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        self.with_view(|view, now| self.identify(view, headers, now))?
+    }
+
+    /// May the caller read this package?
+    pub(crate) fn may_read(
+        &self,
+        headers: &HeaderMap,
+        name: PackageName,
+    ) -> Result<Permit, Refusal> {
+        self.with_view(|view, now| {
+            let caller = self.identify(view, headers, now)?;
+            check_scope(view, &name)?;
+            if let Caller::Box(token) = &caller {
+                let set = view
+                    .packages(token)
+                    .ok_or_else(|| unknown_set(view, token))?;
+                if !set.contains(name.as_str()) {
+                    return Err(not_entitled(view, token, name));
+                }
+            }
+            Ok(Permit { name, caller })
+        })?
+    }
+
+    /// May the caller publish this package?
+    pub(crate) fn may_publish(
+        &self,
+        headers: &HeaderMap,
+        name: PackageName,
+    ) -> Result<PublishPermit, Refusal> {
+        self.with_view(|view, now| {
+            let caller = self.identify(view, headers, now)?;
+            check_scope(view, &name)?;
+            match caller {
+                Caller::Publisher(publisher) => Ok(PublishPermit { name, publisher }),
+                Caller::Box(_) => Err(Refusal::PublisherOnly),
+            }
+        })?
+    }
+
+    fn with_view<T>(&self, decide: impl FnOnce(&View, Timestamp) -> T) -> Result<T, Refusal> {
+        let now = self.clock.now();
+        let decided = self.views.with(now, |view| decide(view, now));
+        decided.map_err(|none| match none {
+            NoView::Missing => Refusal::NoSnapshot,
+            NoView::Stale => Refusal::StaleSnapshot,
+        })
+    }
+
+    fn identify(
+        &self,
+        view: &View,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
+        let token = bearer(headers)?;
+        if is_publisher_secret(token) {
+            return identify_publisher(view, token, now);
+        }
+        if let Some(known) = self.tokens.get(token) {
+            view.recheck(&known, now).map_err(token_refusal)?;
+            return Ok(Caller::Box(known));
+        }
+        let verified = Arc::new(view.verify(token, now).map_err(token_refusal)?);
+        self.tokens.insert(token.into(), Arc::clone(&verified));
+        Ok(Caller::Box(verified))
+    }
+}
+
+/// The one bearer token of a request. Two `Authorization` headers are none: who comes first
+/// would be a matter of opinion.
+fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::NoToken)?;
+    if values.next().is_some() {
+        return Err(Refusal::InvalidToken);
+    }
+    let text = value.to_str().map_err(|_| Refusal::InvalidToken)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Refusal::NoToken)?;
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(Refusal::NoToken)
+    }
+}
+
+fn is_publisher_secret(token: &str) -> bool {
+    let rest = token.strip_prefix(CredentialKind::Publisher.prefix());
+    rest.is_some_and(|rest| rest.starts_with('_'))
+}
+
+fn identify_publisher(view: &View, secret: &str, now: Timestamp) -> Result<Caller, Refusal> {
+    let publisher = view.publisher(secret).ok_or(Refusal::InvalidToken)?;
+    match publisher.expires_at {
+        Some(end) if end <= now => Err(Refusal::ExpiredPublisher),
+        _ => Ok(Caller::Publisher(publisher.id.clone())),
+    }
+}
+
+fn check_scope(view: &View, name: &PackageName) -> Result<(), Refusal> {
+    if name.scope() == Some(view.scope()) {
+        return Ok(());
+    }
+    Err(Refusal::OutOfScope {
+        scope: view.scope().to_owned(),
+    })
+}
+
+fn token_refusal(error: TokenError) -> Refusal {
+    match error {
+        TokenError::Expired => Refusal::ExpiredToken,
+        TokenError::NotYetValid => Refusal::EarlyToken,
+        _ => Refusal::InvalidToken,
+    }
+}
+
+/// Says which tier has a package, and nothing about packages that no tier has: a name that
+/// exists and one that does not are refused alike.
+fn not_entitled(view: &View, token: &Verified, name: PackageName) -> Refusal {
+    let tier = token.claims().tier.clone();
+    match view.lowest_tier_with(&name) {
+        Some(lowest) if !view.is_below(&tier, lowest) => Refusal::OutdatedToken { name, tier },
+        lowest => Refusal::NotEntitled {
+            upgrade: lowest.cloned(),
+            name,
+            tier,
+        },
+    }
+}
+
+/// A set that the view lacks is one it has not heard of yet, or one that was dropped.
+fn unknown_set(view: &View, token: &Verified) -> Refusal {
+    if token.claims().issued_at > view.issued_at() {
+        Refusal::SnapshotBehind
+    } else {
+        Refusal::UnknownSet
+    }
+}
+
+/// About what an entry takes in memory, in bytes.
+#[derive(Clone)]
+struct TokenWeight;
+
+impl Weighter<Box<str>, Arc<Verified>> for TokenWeight {
+    fn weight(&self, token: &Box<str>, verified: &Arc<Verified>) -> u64 {
+        /// Claims and the cache's own bookkeeping.
+        const BASE: usize = 1024;
+        /// A name of a set: its text, two pointers, a hash, an index.
+        const PER_PACKAGE: usize = 96;
+        let packages = match &verified.claims().packages {
+            Packages::Listed(set) => set.len(),
+            Packages::Reference(_) => 0,
+        };
+        (token.len() + BASE + packages * PER_PACKAGE) as u64
+    }
+}

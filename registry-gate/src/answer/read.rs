@@ -1,0 +1,126 @@
+//! Reading: package documents, releases, dist-tags, tarballs.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use semver::Version;
+
+use crate::access::Permit;
+use crate::fault::{Failure, Fault};
+use crate::gate::Parts;
+use crate::negotiate::{matches_etag, prefers_abbreviated};
+use crate::packument::Document;
+use crate::refusal::Refusal;
+use crate::route::Selector;
+
+/// Documents are asked for again each time, which a 304 makes cheap. `private`: no cache may
+/// hand them to somebody for whom the rule was not asked.
+const DOCUMENT_CACHING: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// A version's bytes never change.
+const TARBALL_CACHING: HeaderValue =
+    HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// The whole package, in the form that was asked for.
+pub(super) async fn packument(
+    gate: &Parts,
+    permit: &Permit,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let found = gate.packages.find(permit).await?;
+    let abbreviated = prefers_abbreviated(headers.get_all(ACCEPT));
+    let mut response = document(found.package.document(abbreviated), headers);
+    // Not `Authorization`: the document is the same for all who may have it, and a box whose
+    // token was renewed goes on using its cache.
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().insert(VARY, vary);
+    Ok(response)
+}
+
+/// One release's manifest.
+pub(super) async fn release(
+    gate: &Parts,
+    permit: &Permit,
+    selector: &Selector,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let found = gate.packages.find(permit).await?;
+    let release = found.package.select(selector);
+    let release = release.ok_or_else(|| no_such_release(permit))?;
+    rendered(&release.manifest, headers)
+}
+
+/// Where the dist-tags point.
+pub(super) async fn dist_tags(
+    gate: &Parts,
+    permit: &Permit,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let found = gate.packages.find(permit).await?;
+    rendered(&found.package.tags(), headers)
+}
+
+/// A release's bytes.
+pub(super) async fn tarball(
+    gate: &Parts,
+    permit: &Permit,
+    version: &Version,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let found = gate.packages.find(permit).await?;
+    let release = found.package.release(version);
+    let release = release.ok_or_else(|| no_such_release(permit))?;
+    let etag = &release.tarball_etag;
+    if matches_etag(headers.get_all(IF_NONE_MATCH), etag) {
+        return Ok(not_modified(etag, TARBALL_CACHING));
+    }
+    let tarball = gate
+        .packages
+        .tarball(permit, &found, version, release)
+        .await?;
+    tracing::debug!(name = %permit.name(), %version, caller = ?permit.caller(), "download");
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        ),
+        (CONTENT_LENGTH, HeaderValue::from(tarball.bytes)),
+        (ETAG, etag.clone()),
+        (CACHE_CONTROL, TARBALL_CACHING),
+    ];
+    Ok((headers, tarball.body).into_response())
+}
+
+fn no_such_release(permit: &Permit) -> Refusal {
+    Refusal::NoSuchRelease {
+        name: permit.name().clone(),
+    }
+}
+
+fn rendered(value: &impl serde::Serialize, headers: &HeaderMap) -> Result<Response, Failure> {
+    let rendered = Document::render("application/json", value)
+        .map_err(|error| Fault::new("rendering a document", error))?;
+    Ok(document(&rendered, headers))
+}
+
+fn document(document: &Document, headers: &HeaderMap) -> Response {
+    if matches_etag(headers.get_all(IF_NONE_MATCH), &document.etag) {
+        return not_modified(&document.etag, DOCUMENT_CACHING);
+    }
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static(document.content_type),
+        ),
+        (ETAG, document.etag.clone()),
+        (CACHE_CONTROL, DOCUMENT_CACHING),
+    ];
+    (headers, Body::from(document.body.clone())).into_response()
+}
+
+fn not_modified(etag: &HeaderValue, caching: HeaderValue) -> Response {
+    let headers = [(ETAG, etag.clone()), (CACHE_CONTROL, caching)];
+    (StatusCode::NOT_MODIFIED, headers).into_response()
+}

@@ -1,0 +1,117 @@
+//! `registry-gate`: a gate that stands alone and asks a control plane for its snapshots.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use activation_token::clock::SystemClock;
+use anyhow::Context;
+use clap::Parser;
+use registry_gate::{Gate, GateConfig, Poller, UpstreamConfig, server};
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
+
+/// The npm registry that boxes install from, gated by their activation tokens.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Where to listen.
+    #[arg(long, env = "TOLLGATE_GATE_LISTEN", default_value = "127.0.0.1:7401")]
+    listen: SocketAddr,
+    /// The control plane's address.
+    #[arg(long, env = "TOLLGATE_CONTROL_PLANE", value_name = "URL")]
+    control_plane: Url,
+    /// A file with the gate token (`tgg_…`), or the token itself in `TOLLGATE_GATE_TOKEN`.
+    #[arg(long, env = "TOLLGATE_GATE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The directory of published packages.
+    #[arg(
+        long,
+        env = "TOLLGATE_GATE_DATA",
+        default_value = "./registry-gate-data"
+    )]
+    data: PathBuf,
+    /// The address boxes reach the gate under; the listener's own if not given.
+    #[arg(long, env = "TOLLGATE_GATE_URL", value_name = "URL")]
+    gate_url: Option<Url>,
+    /// The registry behind the gate, for packages that were not published here.
+    #[arg(long, env = "TOLLGATE_UPSTREAM", value_name = "URL")]
+    upstream: Option<Url>,
+    /// A file with the gate's bearer token at the upstream.
+    #[arg(long, env = "TOLLGATE_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
+    upstream_token_file: Option<PathBuf>,
+    /// How often the control plane is asked, in seconds.
+    #[arg(long, env = "TOLLGATE_POLL_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    poll_seconds: u64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let options = Options::parse();
+    // Before the listener: a signal that comes early must not be lost.
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
+
+    let token = gate_token(options.token_file.as_deref())?;
+    let listener = TcpListener::bind(options.listen)
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let address = listener
+        .local_addr()
+        .context("reading the listener's address")?;
+    let public_url = match options.gate_url {
+        Some(url) => url,
+        None => Url::parse(&format!("http://{address}")).context("forming the gate's address")?,
+    };
+    let mut config = GateConfig::new(public_url.clone(), options.data);
+    if let Some(url) = options.upstream {
+        let mut upstream = UpstreamConfig::new(url);
+        upstream.token = options
+            .upstream_token_file
+            .as_deref()
+            .map(read_secret)
+            .transpose()?;
+        config.upstream = Some(upstream);
+    }
+
+    let clock = Arc::new(SystemClock);
+    let (gate, sender) = Gate::new(config, clock.clone())?;
+    let every = Duration::from_secs(options.poll_seconds);
+    let poller = Poller::new(&options.control_plane, &token, every, clock, sender)?;
+    let polling = tokio::spawn(poller.run());
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    // Connections are accepted from the moment the listener is bound.
+    writeln!(std::io::stdout(), "registry-gate ready: {public_url}")
+        .context("writing to stdout")?;
+    let served = server::serve(listener, gate.router(), shutdown).await;
+    polling.abort();
+    served.context("serving")
+}
+
+fn gate_token(file: Option<&std::path::Path>) -> anyhow::Result<SecretString> {
+    match file {
+        Some(file) => read_secret(file),
+        None => std::env::var("TOLLGATE_GATE_TOKEN")
+            .map(SecretString::from)
+            .context("no gate token: give --token-file, or TOLLGATE_GATE_TOKEN"),
+    }
+}
+
+fn read_secret(file: &std::path::Path) -> anyhow::Result<SecretString> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the token file {}", file.display()))?;
+    Ok(SecretString::from(text.trim()))
+}

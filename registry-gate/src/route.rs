@@ -1,0 +1,219 @@
+//! The grammar of request paths. It reads the raw path, before anything decodes it, so that one
+//! address has one meaning for the rule, the caches, the store, the upstream and the log.
+//! It refuses and never cleans.
+
+use std::fmt;
+
+use http::Method;
+use manifest::PackageName;
+use semver::Version;
+
+use crate::tag::Tag;
+
+/// Longest path that is read, in bytes: a name, a file with that name again, and a version.
+const PATH_BYTES_MAX: usize = 1024;
+/// Longest version, in bytes, so that it always fits a file name.
+const VERSION_BYTES_MAX: usize = 128;
+
+/// What a request is about and what it wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `GET /livez`.
+    Live,
+    /// `GET /readyz`.
+    Ready,
+    /// `GET /-/ping`.
+    Ping,
+    /// `GET /-/whoami`.
+    WhoAmI,
+    /// `GET /{name}`.
+    Packument(PackageName),
+    /// `GET /{name}/{version or tag}`.
+    Release(PackageName, Selector),
+    /// `GET /{name}/-/{base}-{version}.tgz`.
+    Tarball(PackageName, Version),
+    /// `GET /-/package/{name}/dist-tags`.
+    DistTags(PackageName),
+    /// `PUT /{name}`.
+    Publish(PackageName),
+}
+
+/// One release of a package, as a client names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selector {
+    /// By its version.
+    Version(Version),
+    /// By a dist-tag.
+    Tag(Tag),
+}
+
+/// Why a request has no route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RouteError {
+    /// Outside the grammar: 400.
+    #[error("the path is outside the npm name grammar")]
+    Malformed,
+    /// Well formed, and nothing is there: 404.
+    #[error("there is nothing at this address")]
+    Unknown,
+    /// Something is there, but not for this method: 405. Holds the `Allow` header.
+    #[error("this address does not take that method")]
+    Method {
+        /// The methods that the address takes.
+        allow: &'static str,
+    },
+}
+
+impl Route {
+    /// Reads a request's method and the path exactly as it came, without its query.
+    pub(crate) fn parse(method: &Method, raw_path: &str) -> Result<Self, RouteError> {
+        let resource = resource(raw_path)?;
+        match (method, resource) {
+            (&Method::GET | &Method::HEAD, route) => Ok(route),
+            (&Method::PUT, Self::Packument(name)) => Ok(Self::Publish(name)),
+            (_, Self::Packument(_)) => Err(RouteError::Method {
+                allow: "GET, HEAD, PUT",
+            }),
+            _ => Err(RouteError::Method { allow: "GET, HEAD" }),
+        }
+    }
+}
+
+/// What stands at a path, told by the route that reads it.
+fn resource(raw_path: &str) -> Result<Route, RouteError> {
+    if raw_path.len() > PATH_BYTES_MAX {
+        return Err(RouteError::Malformed);
+    }
+    let path = raw_path.strip_prefix('/').ok_or(RouteError::Malformed)?;
+    if path.is_empty() {
+        return Err(RouteError::Unknown);
+    }
+    let segments = Segments::split(path)?;
+    match segments.as_slice() {
+        ["livez"] => Ok(Route::Live),
+        ["readyz"] => Ok(Route::Ready),
+        ["-", "ping"] => Ok(Route::Ping),
+        ["-", "whoami"] => Ok(Route::WhoAmI),
+        ["-", "package", name @ .., "dist-tags"] => package(name).map(Route::DistTags),
+        parts @ ["-", ..] => well_formed(parts).and(Err(RouteError::Unknown)),
+        [name @ .., "-", file] => tarball(package(name)?, file),
+        [scope, base, selector] => release(package(&[scope, base])?, selector),
+        [scope, base] if scope.starts_with('@') && split_escaped(scope).is_none() => {
+            package(&[scope, base]).map(Route::Packument)
+        }
+        [name, selector] => release(package(&[name])?, selector),
+        [name] => package(&[name]).map(Route::Packument),
+        parts => well_formed(parts).and(Err(RouteError::Unknown)),
+    }
+}
+
+/// At most this many segments are looked at; no route has more.
+const SEGMENTS_MAX: usize = 8;
+
+/// The parts of a path between its slashes, none of them empty.
+struct Segments<'p> {
+    parts: [&'p str; SEGMENTS_MAX],
+    len: usize,
+}
+
+impl<'p> Segments<'p> {
+    fn split(path: &'p str) -> Result<Self, RouteError> {
+        let mut segments = Self {
+            parts: [""; SEGMENTS_MAX],
+            len: 0,
+        };
+        for part in path.split('/') {
+            let place = segments.parts.get_mut(segments.len);
+            match place {
+                Some(place) if !part.is_empty() => *place = part,
+                _ => return Err(RouteError::Malformed),
+            }
+            segments.len += 1;
+        }
+        Ok(segments)
+    }
+
+    fn as_slice(&self) -> &[&'p str] {
+        self.parts.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// A name in one of its spellings: `name`, `@scope/name`, `@scope%2fname`, `@scope%2Fname`.
+fn package(parts: &[&str]) -> Result<PackageName, RouteError> {
+    let parsed = match parts {
+        [name] => match split_escaped(name) {
+            Some((scope, base)) => PackageName::parse(&format!("{scope}/{base}")),
+            None => PackageName::parse(name),
+        },
+        [scope, base] if scope.starts_with('@') => PackageName::parse(&format!("{scope}/{base}")),
+        _ => return well_formed(parts).and(Err(RouteError::Unknown)),
+    };
+    parsed.map_err(|_| RouteError::Malformed)
+}
+
+fn split_escaped(segment: &str) -> Option<(&str, &str)> {
+    segment
+        .split_once("%2f")
+        .or_else(|| segment.split_once("%2F"))
+        .filter(|(scope, _)| scope.starts_with('@'))
+}
+
+/// `order-1.2.3.tgz` of `@acme/order`, and nothing else.
+fn tarball(name: PackageName, file: &str) -> Result<Route, RouteError> {
+    let version = file
+        .strip_prefix(name.base())
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_suffix(".tgz"))
+        .and_then(parse_version)
+        .ok_or(RouteError::Malformed)?;
+    Ok(Route::Tarball(name, version))
+}
+
+fn release(name: PackageName, text: &str) -> Result<Route, RouteError> {
+    let selector = parse_version(text)
+        .map(Selector::Version)
+        .or_else(|| Tag::parse(text).ok().map(Selector::Tag));
+    Ok(Route::Release(name, selector.ok_or(RouteError::Malformed)?))
+}
+
+/// Strict semantic versions only: no leading zeros, no `v`, no blanks, no bytes but ASCII.
+pub(crate) fn parse_version(text: &str) -> Option<Version> {
+    if text.len() > VERSION_BYTES_MAX {
+        return None;
+    }
+    Version::parse(text).ok()
+}
+
+/// An address that no route knows may still not hold bytes that none could.
+fn well_formed(parts: &[&str]) -> Result<(), RouteError> {
+    let good =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b':' | b'+');
+    let fits = |part: &&str| !part.starts_with('.') && part.bytes().all(good);
+    if parts.iter().all(fits) {
+        Ok(())
+    } else {
+        Err(RouteError::Malformed)
+    }
+}
+
+impl fmt::Display for Route {
+    /// The path in its plain spelling; parsing it gives the same route again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Live => f.write_str("/livez"),
+            Self::Ready => f.write_str("/readyz"),
+            Self::Ping => f.write_str("/-/ping"),
+            Self::WhoAmI => f.write_str("/-/whoami"),
+            Self::Packument(name) | Self::Publish(name) => write!(f, "/{name}"),
+            Self::Release(name, Selector::Version(version)) => write!(f, "/{name}/{version}"),
+            Self::Release(name, Selector::Tag(tag)) => write!(f, "/{name}/{tag}"),
+            Self::Tarball(name, version) => write!(f, "/{name}/-/{}", tarball_file(name, version)),
+            Self::DistTags(name) => write!(f, "/-/package/{name}/dist-tags"),
+        }
+    }
+}
+
+/// The file name of a tarball: base name, hyphen, version.
+pub(crate) fn tarball_file(name: &PackageName, version: &Version) -> String {
+    format!("{}-{version}.tgz", name.base())
+}
