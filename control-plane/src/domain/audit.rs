@@ -1,0 +1,42 @@
+//! What is written down about every change.
+
+use serde_json::Value;
+
+use super::CredentialId;
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Tollgate itself, at start-up or by schedule.
+    System,
+    /// The holder of a credential.
+    Credential(CredentialId),
+    /// Whoever holds a license key.
+    KeyHolder,
+}
+
+impl Actor {
+    /// The actor as it is stored.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::System => "system",
+            Self::Credential(id) => id.as_str(),
+            Self::KeyHolder => "key-holder",
+        }
+    }
+}
+
+/// One change, or one refusal worth keeping: a row of the audit log. Never holds a secret.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// What was done, as `noun.verb`.
+    pub action: &'static str,
+    /// To what: an id.
+    pub subject: String,
+    /// The state before, where there was one.
+    pub before: Option<Value>,
+    /// The state after.
+    pub after: Option<Value>,
+    /// Why, where a reason was given or a rule decided.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,15 @@
+//! RULES. What a license is and when it may be used; who may do what; why something is refused.
+//!
+//! No axum, no SQL, no clock reads, no randomness: all of that arrives as arguments.
+
+pub mod audit;
+pub mod credential;
+pub mod id;
+pub mod license;
+pub mod refusal;
+
+pub use audit::{Actor, Event};
+pub use credential::{Caller, Credential, Right, Role};
+pub use id::{BoxId, CredentialId, LicenseId, TokenId};
+pub use license::{ActivatedBox, License, LicenseStatus, Unusable};
+pub use refusal::{FieldError, Refusal};

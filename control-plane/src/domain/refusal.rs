@@ -1,0 +1,102 @@
+//! The closed list of refusals: expected, coded, shown.
+
+use std::fmt;
+
+/// An answer of "no" that the caller can act on. Its code is stable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The tier is not in the manifest.
+    UnknownTier {
+        /// What was asked for.
+        tier: String,
+        /// What there is, in order.
+        valid: Vec<String>,
+    },
+    /// Packages that the manifest does not declare.
+    UnknownPackages(Vec<String>),
+    /// Well-formed JSON whose values break a rule.
+    InvalidFields(Vec<FieldError>),
+    /// No license with this id.
+    LicenseNotFound,
+    /// The one answer to every key that cannot be used, whatever the reason (POT-23).
+    LicenseUnusable,
+    /// The license counts boxes, and this activation names none.
+    BoxRequired,
+    /// Every seat is taken.
+    BoxLimitReached {
+        /// How many seats there are.
+        limit: u64,
+    },
+}
+
+/// A rule that a member of the request breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The member, as a path such as `box.fingerprint`.
+    pub field: &'static str,
+    /// What is wrong and what is right.
+    pub message: String,
+}
+
+impl FieldError {
+    /// Says what is wrong with `field`.
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            field,
+            message: message.into(),
+        }
+    }
+}
+
+impl Refusal {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTier { .. } => "unknown_tier",
+            Self::UnknownPackages(_) => "unknown_package",
+            Self::InvalidFields(_) => "invalid_fields",
+            Self::LicenseNotFound => "license_not_found",
+            Self::LicenseUnusable => "license_unusable",
+            Self::BoxRequired => "box_required",
+            Self::BoxLimitReached { .. } => "box_limit_reached",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownTier { tier, valid } => {
+                write!(f, "there is no tier `{tier}`; the tiers are {}", listed(valid))
+            }
+            Self::UnknownPackages(names) => {
+                write!(f, "the manifest does not declare {}", listed(names))
+            }
+            Self::InvalidFields(errors) => {
+                let texts: Vec<String> =
+                    errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect();
+                f.write_str(&texts.join("; "))
+            }
+            Self::LicenseNotFound => f.write_str("there is no license with this id"),
+            Self::LicenseUnusable => {
+                f.write_str("this license key cannot be used; ask whoever sold it to you")
+            }
+            Self::BoxRequired => f.write_str(
+                "this license counts boxes; send `box` with a `fingerprint` that stays the same on this machine",
+            ),
+            Self::BoxLimitReached { limit } => write!(
+                f,
+                "all {limit} boxes of this license are in use; release one or buy more"
+            ),
+        }
+    }
+}
+
+/// Names as people read them: in backticks, with commas.
+fn listed(names: &[String]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,75 @@
+//! The gate's snapshot: a read, made from what the verbs wrote.
+
+use std::collections::BTreeMap;
+
+use activation_token::credential::CredentialKind;
+use activation_token::snapshot::{Publishers, Snapshot, SnapshotTier};
+use data_encoding::BASE64URL_NOPAD;
+use manifest::{PackageName, SetDigest};
+
+use super::{Error, Fault, Operations};
+use crate::store::{credentials, licenses};
+
+impl Operations {
+    /// Everything a gate decides by, as of now.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let now = self.clock.now();
+        // Read before the rest: what follows can only be newer than the number says.
+        let sequence = *self.store.changes().borrow();
+        let publishers = credentials::publishers(self.store.read().await?.link(), now).await?;
+        Ok(Snapshot {
+            sequence: u64::try_from(sequence).unwrap_or(0),
+            issued_at: now,
+            max_stale_seconds: self.policy.max_stale_seconds,
+            issuer: self.policy.issuer.clone(),
+            audience: self.policy.audience.clone(),
+            scope: self.tiers.scope().to_owned(),
+            keys: self.key_set().to_jwks(),
+            tiers: self
+                .tiers
+                .tiers()
+                .map(|tier| SnapshotTier {
+                    name: tier.name().clone(),
+                    set: tier.packages().digest(),
+                })
+                .collect(),
+            sets: self.sets_in_use().await?.into_values().collect(),
+            publishers: Publishers {
+                hash_key: BASE64URL_NOPAD.encode(
+                    self.hash_key
+                        .derive(CredentialKind::Publisher.as_str())
+                        .as_bytes(),
+                ),
+                credentials: publishers,
+            },
+        })
+    }
+
+    /// Every package set that a token can name: each tier's, and each with the add-ons that some
+    /// license has. Fails when a license names a tier or package that the manifest has no more.
+    pub async fn sets_in_use(&self) -> Result<BTreeMap<SetDigest, Vec<PackageName>>, Error> {
+        let mut sets: BTreeMap<SetDigest, Vec<PackageName>> = BTreeMap::new();
+        let in_use = licenses::tiers_in_use(self.store.read().await?.link()).await?;
+        let tiers = self
+            .tiers
+            .tiers()
+            .map(|tier| (Some(tier.name().clone()), Vec::new()));
+        for (name, add_ons) in tiers.chain(in_use) {
+            let dangling = || {
+                let tier = name.as_ref().map_or("", |name| name.as_str());
+                Fault::Dangling(format!("{tier} {add_ons:?}"))
+            };
+            let tier = match &name {
+                None => self.tiers.default_tier(),
+                Some(name) => self.tiers.tier(name.as_str()).ok_or_else(dangling)?,
+            };
+            let set = self
+                .tiers
+                .with_add_ons(tier, &add_ons)
+                .map_err(|_| dangling())?;
+            sets.entry(set.digest())
+                .or_insert_with(|| set.iter().cloned().collect());
+        }
+        Ok(sets)
+    }
+}
