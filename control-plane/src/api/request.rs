@@ -1,0 +1,93 @@
+//! Every request has an id: the caller's, where it sent a plain one, else a fresh one. It is in
+//! the response, in the log, in problem bodies and in audit rows.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use data_encoding::HEXLOWER;
+use tracing::Instrument;
+
+use super::App;
+use super::problem::Problem;
+use crate::domain::Actor;
+use crate::entropy::random;
+use crate::operations::{Operations, Requester};
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+const BYTES_MAX: usize = 100;
+
+/// A request's id.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Who is asking, under this request.
+    pub(super) fn requester(&self, actor: Actor) -> Requester {
+        Requester {
+            actor,
+            request_id: Some(self.0.as_ref().to_owned()),
+        }
+    }
+}
+
+impl FromRequestParts<App> for RequestId {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Self::Rejection> {
+        // Set by `identify`, which wraps every route.
+        Ok(parts.extensions.get().cloned().unwrap_or(Self("".into())))
+    }
+}
+
+/// Gives the request its id and renders the problem, where there is one.
+pub(super) async fn identify(
+    State(operations): State<Arc<Operations>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = request
+        .headers()
+        .get(&HEADER)
+        .and_then(plain)
+        .map_or_else(|| fresh(&operations), Into::into);
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", %id, %method, path);
+    async {
+        let mut response = next.run(request).await;
+        let problem = response.extensions_mut().remove::<Problem>();
+        if let Some(problem) = problem.or_else(|| Problem::of_bare(response.status())) {
+            let mut rendered = problem.render(&id);
+            // `Allow`, for one, is set by the router.
+            for (name, value) in response.headers() {
+                rendered
+                    .headers_mut()
+                    .entry(name)
+                    .or_insert_with(|| value.clone());
+            }
+            response = rendered;
+        }
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(HEADER, value);
+        }
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn plain(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    ((1..=BYTES_MAX).contains(&text.len()) && text.bytes().all(good)).then_some(text)
+}
+
+fn fresh(operations: &Operations) -> Arc<str> {
+    let random = random::<16>(&*operations.entropy).unwrap_or_default();
+    HEXLOWER.encode(&random).into()
+}
