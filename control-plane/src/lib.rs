@@ -1,1 +1,16 @@
-//! control-plane
+//! The control plane: licenses, activations, keys and the audit log.
+//!
+//! A request passes [`api`] (extract and render), runs one verb of [`operations`] (one write
+//! transaction, one audit row), which asks [`domain`] for the rules and [`store`] for the rows.
+//! [`serve`] puts the parts together with the gate's library, in one process.
+
+pub mod api;
+pub mod data_dir;
+pub mod demo;
+pub mod domain;
+pub mod embedded;
+pub mod entropy;
+pub mod operations;
+pub mod serve;
+pub mod settings;
+pub mod store;
