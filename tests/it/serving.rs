@@ -1,0 +1,201 @@
+//! Starting, refusing to start, stopping.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::Value;
+use tests::{COMMERCE, Database, Tollgate, Vendor, tollgate_command};
+
+/// Runs `tollgate serve` where it must fail, and returns what it said.
+async fn fails(arguments: &[&str]) -> String {
+    let output = tollgate_command()
+        .arg("serve")
+        .args(arguments)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "{text}");
+    text
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn pot_3_a_broken_manifest_stops_the_start_before_anything_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let manifest = write(
+        dir.path(),
+        "tiers.toml",
+        &COMMERCE.replace(
+            "requires = [\"@acme/product\"",
+            "requires = [\"@acme/prodcut\"",
+        ),
+    );
+    let text = fails(&[
+        "--manifest",
+        &manifest,
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+    ])
+    .await;
+    assert!(
+        text.contains("@acme/prodcut") && text.contains("tiers.toml:"),
+        "{text}"
+    );
+    assert!(!data.exists(), "something was written");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let manifest = write(dir.path(), "tiers.toml", COMMERCE);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let text = fails(&[
+        "--manifest",
+        &manifest,
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--gate-listen",
+        &address,
+    ])
+    .await;
+    assert!(
+        text.contains(&address) && text.contains("--gate-listen"),
+        "{text}"
+    );
+    assert!(!data.exists(), "something was written");
+}
+
+#[tokio::test]
+async fn wrong_settings_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = write(dir.path(), "tiers.toml", COMMERCE);
+    assert!(fails(&[]).await.contains("--manifest"));
+    assert!(
+        fails(&["--manifest", "no-such.toml"])
+            .await
+            .contains("cannot read the manifest `no-such.toml`")
+    );
+    let config = write(dir.path(), "tollgate.toml", "lisen = '127.0.0.1:0'\n");
+    let text = fails(&["--manifest", &manifest, "--config", &config]).await;
+    assert!(
+        text.contains("lisen") && text.contains("tollgate.toml"),
+        "{text}"
+    );
+    // A file where the data directory should be.
+    let text = fails(&[
+        "--manifest",
+        &manifest,
+        "--data",
+        &config,
+        "--listen",
+        "127.0.0.1:0",
+        "--gate-listen",
+        "127.0.0.1:0",
+    ])
+    .await;
+    assert!(text.contains("data directory"), "{text}");
+}
+
+#[tokio::test]
+async fn a_second_process_stays_out_of_the_data_directory() {
+    let tollgate = Tollgate::start(COMMERCE).await;
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = write(dir.path(), "tiers.toml", COMMERCE);
+    let data = tollgate.data();
+    let text = fails(&[
+        "--manifest",
+        &manifest,
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--gate-listen",
+        "127.0.0.1:0",
+    ])
+    .await;
+    assert!(text.contains("another tollgate"), "{text}");
+}
+
+#[tokio::test]
+async fn secrets_in_the_data_directory_are_for_their_owner_and_a_stop_is_clean() {
+    let tollgate = Tollgate::start(COMMERCE).await;
+    for name in ["operator-token", "signing-key.pem", "hash-key"] {
+        let mode = std::fs::metadata(tollgate.data().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert!(tollgate.stop().await.success());
+}
+
+#[tokio::test]
+async fn the_same_product_runs_on_both_databases() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let tollgate = Tollgate::start_on(database, COMMERCE, &[]).await;
+        let vendor = Vendor::of(&tollgate);
+        vendor.publish_samples(COMMERCE).await;
+        let basic = vendor.sell("basic").await;
+        for (path, status) in [("@acme%2forder", 200), ("@acme%2Floyalty", 403)] {
+            let request = tests::people::client().get(format!("{}/{path}", tollgate.gate));
+            let response = request.bearer_auth(&basic.token).send().await.unwrap();
+            assert_eq!(response.status(), status, "{database:?} {path}");
+        }
+        let jwks = format!("{}/.well-known/jwks.json", tollgate.control_plane);
+        let jwks: Value = tests::people::client()
+            .get(jwks)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(jwks["keys"][0]["crv"], "Ed25519");
+        assert!(jwks["keys"][0].get("d").is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_demo_works_without_node_and_network() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let output = tollgate_command()
+            .args([
+                "demo",
+                "--once",
+                "--listen",
+                "127.0.0.1:0",
+                "--gate-listen",
+                "127.0.0.1:0",
+                "--data",
+            ])
+            .arg(dir.path().join("data"))
+            .env("PATH", "")
+            .output()
+            .await
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "round {round}: {text}{errors}");
+        assert!(
+            text.contains("@acme/loyalty is not in your tier basic; it comes with growth"),
+            "{text}"
+        );
+        assert!(text.ends_with("Everything worked.\n"), "{text}");
+    }
+}

@@ -1,0 +1,191 @@
+//! The control plane inside the test: its real router and a real database, with a clock that the
+//! test moves.
+
+use std::sync::Arc;
+
+use activation_token::SigningKey;
+use activation_token::clock::SettableClock;
+use activation_token::credential::{CredentialKind, HashKey};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use control_plane::api;
+use control_plane::domain::{Actor, Role};
+use control_plane::entropy::OsEntropy;
+use control_plane::operations::{NewCredential, Operations, Policy, Requester};
+use control_plane::store::Store;
+use http_body_util::BodyExt;
+use jiff::SignedDuration;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::process::{Database, new_postgres_database};
+
+/// A control plane on one of the databases.
+pub struct Plane {
+    /// Its verbs.
+    pub operations: Arc<Operations>,
+    /// Its time, which stands still until it is moved.
+    pub clock: Arc<SettableClock>,
+    /// An administrator's token.
+    pub admin: String,
+    router: Router,
+    /// The program that reads its database, and the database.
+    reader: (&'static str, String),
+    _dir: TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, `null` when it is no JSON.
+    pub body: Value,
+}
+
+impl Plane {
+    /// The same control plane on each database.
+    pub async fn on_each(manifest: &str) -> Vec<Self> {
+        let sqlite = Self::new(Database::Sqlite, manifest).await;
+        vec![sqlite, Self::new(Database::Postgres, manifest).await]
+    }
+
+    async fn new(database: Database, manifest: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, reader) = match database {
+            Database::Sqlite => {
+                let file = dir.path().join("tollgate.db");
+                let name = file.to_str().unwrap().to_owned();
+                (Store::open_sqlite(&file).await, ("sqlite3", name))
+            }
+            Database::Postgres => {
+                let url = new_postgres_database().await;
+                (Store::open_postgres(&url).await, ("psql", url))
+            }
+        };
+        let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+        let operations = Arc::new(Operations {
+            store: store.expect("a new store"),
+            tiers: crate::tiers(manifest),
+            clock: clock.clone(),
+            entropy: Arc::new(OsEntropy),
+            signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
+            hash_key: HashKey::from_bytes([2; 32]),
+            policy: Policy {
+                issuer: "tollgate".into(),
+                audience: "tollgate-gate".into(),
+                token_life: SignedDuration::from_hours(1),
+                max_stale_seconds: 900,
+                license_key_prefix: "tgl_live".into(),
+                registry_url: "http://gate.example".parse().unwrap(),
+            },
+        });
+        let router = api::router(Arc::clone(&operations));
+        let admin = make_operator(&operations, Role::Admin).await;
+        Self {
+            operations,
+            clock,
+            admin,
+            router,
+            reader,
+            _dir: dir,
+        }
+    }
+
+    /// The token of a new operator with this role.
+    pub async fn operator(&self, role: Role) -> String {
+        make_operator(&self.operations, role).await
+    }
+
+    /// What the database's own program prints for a query: a row a line, columns between bars.
+    pub fn sql(&self, query: &str) -> Vec<String> {
+        let (program, database) = &self.reader;
+        let flags: &[&str] = if *program == "psql" {
+            &["-qAt", "-c"]
+        } else {
+            &[]
+        };
+        let output = std::process::Command::new(program)
+            .arg(database)
+            .args(flags)
+            .arg(query)
+            .output();
+        let output = output.expect("the database's own program runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    /// How many audit rows there are.
+    pub fn audit_rows(&self) -> String {
+        self.sql("SELECT COUNT(*) FROM audit").concat()
+    }
+
+    /// Sends a request as it stands.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// Sends JSON, with a token where there is one.
+    pub async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Answer {
+        self.send(json_request(Method::POST, path, token, body.to_string()))
+            .await
+    }
+
+    /// Reads, with a token where there is one.
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        self.send(json_request(Method::GET, path, token, String::new()))
+            .await
+    }
+}
+
+/// A request with a JSON body.
+pub fn json_request(
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: String,
+) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    request = request.header(header::CONTENT_TYPE, "application/json");
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(Body::from(body)).unwrap()
+}
+
+async fn make_operator(operations: &Operations, role: Role) -> String {
+    let requester = Requester {
+        actor: Actor::System,
+        request_id: None,
+    };
+    let new = NewCredential {
+        kind: CredentialKind::Operator,
+        name: "a test".into(),
+        role: Some(role),
+        expires_at: None,
+    };
+    let created = operations.create_credential(&requester, new).await;
+    let (_, secret) = created.unwrap_or_else(|error| panic!("{error:?}"));
+    secret.expose_secret().to_owned()
+}

@@ -1,0 +1,156 @@
+//! `tollgate serve` as a process of its own, on either database.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// Which database the product runs on.
+#[derive(Debug, Clone, Copy)]
+pub enum Database {
+    /// The file in the data directory.
+    Sqlite,
+    /// A new database of the server that `ci/postgres` started.
+    Postgres,
+}
+
+/// A running Tollgate with a data directory of its own. Ends with this value.
+pub struct Tollgate {
+    /// Where the control plane answers.
+    pub control_plane: String,
+    /// Where the gate answers.
+    pub gate: String,
+    /// The first operator's token.
+    pub operator_token: String,
+    dir: TempDir,
+    child: Child,
+}
+
+/// The `tollgate` binary that was built with these tests.
+pub fn tollgate_command() -> Command {
+    command("tollgate")
+}
+
+/// The binary `name` that was built with these tests.
+pub fn command(name: &str) -> Command {
+    let test = std::env::current_exe().expect("the test's own path");
+    let path = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a target directory")
+        .join(name);
+    assert!(
+        path.exists(),
+        "`{name}` is not built; run `cargo build --workspace` first"
+    );
+    let mut command = Command::new(path);
+    command.kill_on_drop(true).stdin(Stdio::null());
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("TOLLGATE_")) {
+        command.env_remove(key);
+    }
+    command
+}
+
+impl Tollgate {
+    /// Starts on SQLite with a manifest.
+    pub async fn start(manifest: &str) -> Self {
+        Self::start_on(Database::Sqlite, manifest, &[]).await
+    }
+
+    /// Starts on a database, with a manifest and further arguments.
+    pub async fn start_on(database: Database, manifest: &str, arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("tiers.toml"), manifest).expect("a manifest file");
+        let mut command = tollgate_command();
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--gate-listen",
+            "127.0.0.1:0",
+        ]);
+        command.arg("--data").arg(dir.path().join("data"));
+        command.arg("--manifest").arg(dir.path().join("tiers.toml"));
+        command.args(arguments);
+        if let Database::Postgres = database {
+            command
+                .arg("--database-url")
+                .arg(new_postgres_database().await);
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tollgate starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let ready = tokio::time::timeout(START, lines.next_line())
+            .await
+            .expect("ready in time");
+        let Some(ready) = ready.expect("readable output") else {
+            let mut error = String::new();
+            let _ = child
+                .stderr
+                .take()
+                .expect("its errors")
+                .read_to_string(&mut error)
+                .await;
+            panic!("tollgate did not start: {error}");
+        };
+        let rest = ready
+            .strip_prefix("tollgate ready: control plane ")
+            .expect("the ready line");
+        let (control_plane, gate) = rest.split_once(", gate ").expect("two addresses");
+        let token = std::fs::read_to_string(dir.path().join("data/operator-token"));
+        Self {
+            control_plane: control_plane.to_owned(),
+            gate: gate.to_owned(),
+            operator_token: token.expect("the operator token").trim_end().to_owned(),
+            dir,
+            child,
+        }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Asks it to stop, as a service manager does, and waits until it has.
+    pub async fn stop(mut self) -> std::process::ExitStatus {
+        let id = self.child.id().expect("a running process").to_string();
+        let killed = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(killed.expect("kill runs").success());
+        self.child.wait().await.expect("an exit status")
+    }
+}
+
+/// A new, empty database on the server that `ci/postgres` started, as a URL.
+pub async fn new_postgres_database() -> String {
+    let server = std::env::var("TOLLGATE_TEST_POSTGRES_URL").expect(
+        "TOLLGATE_TEST_POSTGRES_URL names no PostgreSQL; run `ci/test`, or `ci/postgres start DIR` and set it",
+    );
+    let process = std::process::id();
+    let nth = NEXT_DATABASE.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let name = format!("test_{process}_{nth}");
+    let sql = format!("CREATE DATABASE {name}");
+    let output = Command::new("psql")
+        .args([&server, "-q", "-c", &sql])
+        .output()
+        .await;
+    let output = output.expect("psql runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (base, _) = server.rsplit_once('/').expect("a database URL");
+    format!("{base}/{name}")
+}
+
+static NEXT_DATABASE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
