@@ -153,9 +153,9 @@ mod tests {
     fn secrets_are_made_once_and_for_the_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("a/b")).unwrap();
-        let made = data.signing_key(&OsEntropy).unwrap();
-        let read = data.signing_key(&OsEntropy).unwrap();
-        assert_eq!(made.public().id(), read.public().id());
+        let first = data.signing_key(&OsEntropy).unwrap();
+        let second = data.signing_key(&OsEntropy).unwrap();
+        assert_eq!(first.public().id(), second.public().id());
         let hash_key = data.hash_key(&OsEntropy).unwrap();
         assert_eq!(
             hash_key.as_bytes(),

@@ -6,32 +6,38 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use registry_gate::SnapshotSender;
 
-use crate::operations::Operations;
+use crate::operations::{Error, Operations};
 
 /// Without a change, a fresh snapshot is made this often; far below any `max-stale`.
 const REFRESH: Duration = Duration::from_secs(20);
+/// After a failure, the next attempt waits.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Hands the gate its first snapshot, so that it opens with the listener.
+/// Hands the gate a snapshot of now.
 pub async fn feed_once(operations: &Operations, gate: &SnapshotSender) -> anyhow::Result<()> {
-    match operations.snapshot().await {
-        Ok(snapshot) => Ok(gate.publish(snapshot)?),
-        Err(crate::operations::Error::Fault(fault)) => Err(fault.into()),
-        Err(crate::operations::Error::Refused(refusal)) => anyhow::bail!("{refusal}"),
-    }
+    let snapshot = match operations.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(Error::Fault(fault)) => return Err(fault.into()),
+        Err(Error::Refused(refusal)) => bail!("{refusal}"),
+    };
+    let number = i64::try_from(snapshot.sequence)?;
+    gate.publish(snapshot)?;
+    operations.store.changes().delivered(number);
+    Ok(())
 }
 
 /// Hands the gate a snapshot after every change, and now and then without one. Never ends.
 pub async fn feed(operations: Arc<Operations>, gate: SnapshotSender) {
-    let mut changes = operations.store.changes();
+    let mut changes = operations.store.changes().subscribe();
     loop {
-        // A timeout is no news, which is news enough: the snapshot's date must go on.
+        // No news for a while is news enough: the snapshot's date must go on.
         let _ = tokio::time::timeout(REFRESH, changes.changed()).await;
-        changes.mark_unchanged();
         if let Err(error) = feed_once(&operations, &gate).await {
             tracing::error!(error = &*error, "the gate gets no new snapshot");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(RETRY).await;
         }
     }
 }

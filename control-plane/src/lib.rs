@@ -5,6 +5,7 @@
 //! [`serve`] puts the parts together with the gate's library, in one process.
 
 pub mod api;
+pub mod changes;
 pub mod data_dir;
 pub mod demo;
 pub mod domain;

@@ -72,30 +72,29 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let file = config.as_deref().map(Settings::from_file).transpose()?;
             let config = settings.or(file.unwrap_or_default()).resolve()?;
             let server = Server::open(config, operator_token()).await?;
-            announce(&server)?;
+            announce(&server);
             server.run(stop_signal()).await
         }
         Command::Demo(options) => demo::run(options, stop_signal()).await,
     }
 }
 
-/// Both listeners accept from here on; whoever waits for this line may connect.
-fn announce(server: &Server) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+/// Both listeners accept from here on; whoever waits for the first line may connect. Nobody need
+/// read the rest: a closed output is no reason to stop.
+fn announce(server: &Server) {
     let (control_plane, gate) = (url(&server.control_plane_url), url(&server.gate_url));
-    writeln!(
-        out,
-        "tollgate ready: control plane {control_plane}, gate {gate}"
-    )?;
+    let mut text = format!("tollgate ready: control plane {control_plane}, gate {gate}\n");
     if let Some((token, file)) = &server.new_operator_token {
-        writeln!(
-            out,
-            "operator token, shown this once and kept in {}:",
-            file.display()
-        )?;
-        writeln!(out, "{}", token.expose_secret())?;
+        text += "operator token, shown this once and kept in ";
+        text += &format!("{}:\n{}\n", file.display(), token.expose_secret());
     }
-    Ok(out.flush()?)
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot write to standard output"
+        );
+    }
 }
 
 fn url(url: &url::Url) -> &str {

@@ -56,7 +56,7 @@ pub struct Settings {
     /// [default: 900]
     #[arg(long, value_name = "SECONDS", env = "TOLLGATE_MAX_STALE")]
     pub max_stale: Option<u32>,
-    /// What license keys begin with [default: tgl_live]
+    /// What license keys begin with [default: `tgl_live`]
     #[arg(long, value_name = "PREFIX", env = "TOLLGATE_LICENSE_KEY_PREFIX")]
     pub license_key_prefix: Option<String>,
 }

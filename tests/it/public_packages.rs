@@ -11,7 +11,7 @@ async fn tiptap_manifest(npm: &Npm) -> String {
         let view = npm
             .must(&["view", &name, "dependencies", "peerDependencies", "--json"])
             .await;
-        let kinds: serde_json::Value = serde_json::from_str(&view.text).unwrap();
+        let kinds: serde_json::Value = serde_json::from_str(&view.stdout).unwrap();
         let in_scope: Vec<String> = ["dependencies", "peerDependencies"]
             .iter()
             .filter_map(|kind| kinds[kind].as_object())

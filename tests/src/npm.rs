@@ -20,6 +20,8 @@ pub struct Npm {
 pub struct NpmOutput {
     /// Whether it exited with 0.
     pub success: bool,
+    /// Standard output.
+    pub stdout: String,
     /// Standard output and standard error.
     pub text: String,
 }
@@ -90,10 +92,11 @@ impl Npm {
             .output()
             .await
             .expect("npm runs");
-        let text = [output.stdout, output.stderr].concat();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         NpmOutput {
             success: output.status.success(),
-            text: String::from_utf8_lossy(&text).into_owned(),
+            text: format!("{stdout}{}", String::from_utf8_lossy(&output.stderr)),
+            stdout,
         }
     }
 
@@ -135,7 +138,7 @@ impl Npm {
 pub async fn configured_registry(npm: &Npm) -> String {
     npm.must(&["config", "get", "registry"])
         .await
-        .text
+        .stdout
         .trim()
         .to_owned()
 }

@@ -163,6 +163,7 @@ pub(super) async fn method_not_allowed() -> Problem {
 }
 
 /// A handler panicked: a fault like any other.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     #[derive(Debug, thiserror::Error)]
     #[error("a handler panicked: {0}")]

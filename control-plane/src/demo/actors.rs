@@ -1,6 +1,6 @@
 //! The people of the demo, each with the credential that is theirs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context, bail, ensure};
 use reqwest::{Client, Response, StatusCode};
@@ -105,19 +105,16 @@ impl Box_ {
         let mut seen = BTreeSet::from([package.to_owned()]);
         let mut waiting = VecDeque::from([package.to_owned()]);
         while let Some(name) = waiting.pop_front() {
-            let packument: Value = self.fetch(&name).await?.json().await?;
-            let version = &packument["versions"][text(&packument["dist-tags"], "latest")?];
-            let tarball = self
-                .fetch_url(text(&version["dist"], "tarball")?)
-                .await?
-                .bytes()
-                .await?;
+            let packument: Packument = self.fetch(&name).await?.json().await?;
+            let version = packument
+                .latest()
+                .with_context(|| format!("{name} has no version"))?;
+            let tarball = self.fetch_url(&version.dist.tarball).await?.bytes().await?;
             ensure!(
-                integrity(&tarball) == text(&version["dist"], "integrity")?,
+                integrity(&tarball) == version.dist.integrity,
                 "the tarball of {name} is not what its metadata says"
             );
-            let dependencies = version["dependencies"].as_object().into_iter().flatten();
-            for (dependency, _) in dependencies {
+            for dependency in version.dependencies.keys() {
                 if seen.insert(dependency.clone()) {
                     waiting.push_back(dependency.clone());
                 }
@@ -130,17 +127,8 @@ impl Box_ {
     pub(super) async fn refusal(&self, path: &str) -> anyhow::Result<(u16, String)> {
         let response = self.get(&self.url(path)).await?;
         let status = response.status().as_u16();
-        let body: Value = response.json().await.unwrap_or_default();
-        Ok((
-            status,
-            body["error"].as_str().unwrap_or_default().to_owned(),
-        ))
-    }
-
-    /// Where a sample's tarball is.
-    pub(super) fn tarball_path(&self, package: &str) -> String {
-        let base = package.rsplit('/').next().unwrap_or(package);
-        format!("{package}/-/{base}-{VERSION}.tgz")
+        let body: GateError = response.json().await?;
+        Ok((status, body.error))
     }
 
     /// The lines that point npm to the gate for one scope.
@@ -184,9 +172,49 @@ impl Box_ {
     }
 }
 
+/// A package's metadata, as far as an installation needs it.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Packument {
+    dist_tags: BTreeMap<String, String>,
+    versions: BTreeMap<String, Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    dependencies: BTreeMap<String, String>,
+    dist: Dist,
+}
+
+#[derive(Deserialize)]
+struct Dist {
+    tarball: String,
+    integrity: String,
+}
+
+impl Packument {
+    fn latest(&self) -> Option<&Version> {
+        self.versions.get(self.dist_tags.get("latest")?)
+    }
+}
+
+/// What the gate says where it refuses.
+#[derive(Deserialize)]
+struct GateError {
+    error: String,
+}
+
+/// Where a sample's tarball is.
+pub(super) fn tarball_path(package: &str) -> String {
+    let base = package.rsplit('/').next().unwrap_or(package);
+    format!("{package}/-/{base}-{VERSION}.tgz")
+}
+
 fn text<'v>(value: &'v Value, member: &str) -> anyhow::Result<&'v str> {
-    value[member]
-        .as_str()
+    value
+        .get(member)
+        .and_then(Value::as_str)
         .with_context(|| format!("the answer has no `{member}`"))
 }
 

@@ -165,7 +165,7 @@ async fn tour(
     let (status, text) = basic.refusal(NOT_ENTITLED).await?;
     ensure!(status == 403, "expected status 403, got {status}: {text}");
     say(&format!("     refused: {status}, \"{text}\""))?;
-    let (status, _) = basic.refusal(&basic.tarball_path(NOT_ENTITLED)).await?;
+    let (status, _) = basic.refusal(&actors::tarball_path(NOT_ENTITLED)).await?;
     ensure!(
         status == 403,
         "the tarball itself was not refused: {status}"

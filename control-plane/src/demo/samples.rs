@@ -89,7 +89,7 @@ impl Sample {
         json!({
             "_id": name,
             "name": name,
-            "description": self.package_json["description"],
+            "description": self.package_json.get("description"),
             "dist-tags": { "latest": VERSION },
             "versions": { VERSION: version },
             "access": null,

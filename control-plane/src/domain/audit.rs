@@ -39,4 +39,6 @@ pub struct Event {
     pub after: Option<Value>,
     /// Why, where a reason was given or a rule decided.
     pub reason: Option<String>,
+    /// Whether gates must know, because their snapshot is no longer the same.
+    pub concerns_gates: bool,
 }

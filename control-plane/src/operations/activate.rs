@@ -99,6 +99,7 @@ impl Operations {
                 "packages": packages.digest(),
             })),
             reason: None,
+            concerns_gates: false,
         };
         // The token leaves only after it is on record.
         tx.commit(
@@ -160,10 +161,11 @@ impl Operations {
         if let Some(known) = known {
             return Ok(Ok(Some(known.id)));
         }
-        if let Limit::Count(limit) = self.boxes_limit(license, tier) {
-            if boxes::count(tx.link(), &license.id).await? >= limit {
+        match self.boxes_limit(license, tier) {
+            Limit::Count(limit) if boxes::count(tx.link(), &license.id).await? >= limit => {
                 return Ok(Err(Refused::plain(Refusal::BoxLimitReached { limit })));
             }
+            Limit::Count(_) | Limit::Unlimited => {}
         }
         let new = ActivatedBox {
             id: self.fresh(BoxId::new)?,
@@ -176,14 +178,12 @@ impl Operations {
 
     /// How many boxes a license may have: its own number, else its tier's.
     fn boxes_limit(&self, license: &License, tier: &Tier) -> Limit {
-        match license.max_boxes {
-            Some(count) => Limit::Count(count.into()),
-            // A manifest that does not declare the limit does not count boxes.
-            None => {
-                let limit = self.catalog().limit(tier.name().as_str(), BOXES_LIMIT);
-                limit.unwrap_or(Limit::Unlimited)
-            }
+        if let Some(count) = license.max_boxes {
+            return Limit::Count(count.into());
         }
+        let limit = self.catalog().limit(tier.name().as_str(), BOXES_LIMIT);
+        // A manifest that does not declare the limit does not count boxes.
+        limit.unwrap_or(Limit::Unlimited)
     }
 
     fn claims(
@@ -232,6 +232,7 @@ impl Operations {
             before: None,
             after: None,
             reason: Some(refused.reason),
+            concerns_gates: false,
         };
         tx.commit(
             &requester.actor,

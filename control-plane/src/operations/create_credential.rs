@@ -67,6 +67,7 @@ impl Operations {
                 "expiresAt": credential.expires_at,
             })),
             reason: None,
+            concerns_gates: credential.kind == CredentialKind::Publisher,
         };
         tx.commit(
             &requester.actor,

@@ -77,6 +77,8 @@ impl Operations {
                 "metadata": license.metadata,
             })),
             reason: None,
+            // Only add-ons make a package set that gates do not have yet.
+            concerns_gates: !license.add_ons.is_empty(),
         };
         tx.commit(
             &requester.actor,

@@ -15,7 +15,7 @@ impl Operations {
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let now = self.clock.now();
         // Read before the rest: what follows can only be newer than the number says.
-        let sequence = *self.store.changes().borrow();
+        let sequence = self.store.newest_change().await?;
         let publishers = credentials::publishers(self.store.read().await?.link(), now).await?;
         Ok(Snapshot {
             sequence: u64::try_from(sequence).unwrap_or(0),

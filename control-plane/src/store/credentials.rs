@@ -37,7 +37,7 @@ pub async fn insert(
         .bind(credential.role.map(Role::as_str))
         .bind(digest.to_string())
         .bind(credential.created_at.as_microsecond())
-        .bind(credential.expires_at.map(|at| at.as_microsecond()))
+        .bind(credential.expires_at.map(Timestamp::as_microsecond))
         .execute(c)
         .await
         .map(drop))?;

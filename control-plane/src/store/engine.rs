@@ -12,9 +12,9 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
-use tokio::sync::watch;
 
-use super::{StoreError, audit};
+use super::{StoreError, audit, counters};
+use crate::changes::Changes;
 use crate::domain::{Actor, Event};
 
 const MIGRATIONS: &[(i64, &str, &str)] =
@@ -28,7 +28,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Store {
     engine: Engine,
-    changed: watch::Sender<i64>,
+    changes: Changes,
 }
 
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub enum Link<'c> {
 #[derive(Debug)]
 pub struct Tx {
     inner: TxInner,
-    changed: watch::Sender<i64>,
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -102,21 +102,19 @@ impl Store {
     }
 
     async fn new(engine: Engine) -> Result<Self, StoreError> {
-        let store = Self {
-            engine,
-            changed: watch::Sender::new(0),
-        };
-        let latest = audit::latest(store.read().await?.link()).await?;
-        store.changed.send_replace(latest);
-        Ok(store)
+        let newest = counters::value(engine.read().await?.link(), counters::CHANGE).await?;
+        let changes = Changes::starting_at(newest);
+        Ok(Self { engine, changes })
     }
 
     /// A connection for reading.
     pub async fn read(&self) -> Result<Conn, StoreError> {
-        Ok(match &self.engine {
-            Engine::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Engine::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
-        })
+        self.engine.read().await
+    }
+
+    /// The number of the newest change that concerns gates.
+    pub async fn newest_change(&self) -> Result<i64, StoreError> {
+        counters::value(self.read().await?.link(), counters::CHANGE).await
     }
 
     /// Begins a write.
@@ -130,13 +128,13 @@ impl Store {
         };
         Ok(Tx {
             inner,
-            changed: self.changed.clone(),
+            changes: self.changes.clone(),
         })
     }
 
-    /// The number of the newest change, and word of newer ones.
-    pub fn changes(&self) -> watch::Receiver<i64> {
-        self.changed.subscribe()
+    /// Word of changes that concern gates.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Waits for running statements and closes every connection.
@@ -148,6 +146,15 @@ impl Store {
             }
             Engine::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+impl Engine {
+    async fn read(&self) -> Result<Conn, StoreError> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
+            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
+        })
     }
 }
 
@@ -179,16 +186,19 @@ impl Tx {
         now: Timestamp,
         event: Event,
     ) -> Result<(), StoreError> {
-        let sequence = audit::append(&mut self, actor, request_id, now, event).await?;
+        let change = if event.concerns_gates {
+            Some(counters::next(self.link(), counters::CHANGE).await?)
+        } else {
+            None
+        };
+        audit::append(&mut self, actor, request_id, now, event).await?;
         match self.inner {
             TxInner::Sqlite(transaction) => transaction.commit().await?,
             TxInner::Postgres(transaction) => transaction.commit().await?,
         }
-        self.changed.send_if_modified(|latest| {
-            let newer = sequence > *latest;
-            *latest = sequence.max(*latest);
-            newer
-        });
+        if let Some(number) = change {
+            self.changes.announce(number).await;
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Table `licenses`.
 
 use activation_token::credential::SecretDigest;
+use jiff::Timestamp;
 use manifest::{PackageName, TierName};
 
 use super::{Link, StoreError, inconsistent, on, row, time};
@@ -69,7 +70,7 @@ pub async fn insert(
         .bind(key.to_string())
         .bind(license.tier.as_ref().map(TierName::as_str))
         .bind(license.status.as_str())
-        .bind(license.expires_at.map(|at| at.as_microsecond()))
+        .bind(license.expires_at.map(Timestamp::as_microsecond))
         .bind(license.max_boxes.map(i64::from))
         .bind(add_ons)
         .bind(metadata)

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod boxes;
+mod counters;
 pub mod credentials;
 mod engine;
 pub mod licenses;

@@ -54,4 +54,4 @@ CREATE TABLE counters (
     name  TEXT   PRIMARY KEY,
     value BIGINT NOT NULL
 );
-INSERT INTO counters (name, value) VALUES ('audit', 0);
+INSERT INTO counters (name, value) VALUES ('audit', 0), ('change', 0);

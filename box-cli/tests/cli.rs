@@ -1,0 +1,46 @@
+//! What `box` says on the command line.
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_box"));
+    command
+        .args(arguments)
+        .env_remove("BOX_LICENSE_KEY")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn without_a_key_it_says_where_to_put_one() {
+    let output = run(&["activate", "--control-plane", "http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("--key-file") && text.contains("BOX_LICENSE_KEY"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_control_plane_that_cannot_be_reached_is_named() {
+    let project = tempfile::tempdir().unwrap();
+    let folder = project.path().to_str().unwrap();
+    let url = "http://127.0.0.1:9";
+    let output = run(&[
+        "activate",
+        "--control-plane",
+        url,
+        "--key",
+        "k",
+        "--project",
+        folder,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("cannot reach the control plane at http://127.0.0.1:9"),
+        "{text}"
+    );
+    assert!(!project.path().join(".npmrc").exists());
+}
