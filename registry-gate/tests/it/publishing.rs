@@ -273,6 +273,7 @@ async fn a_crash_before_the_release_leaves_nothing_and_a_fault_hides_its_reason(
         .join("packages/@acme/order/versions/1.0.0.json");
     let record = std::fs::read(&release).unwrap();
     std::fs::remove_file(&release).unwrap();
+    std::fs::write(release.with_extension("json#1"), "half a rel").unwrap();
     world.clock.advance_seconds(2);
     assert!(
         world
