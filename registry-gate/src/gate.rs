@@ -8,7 +8,8 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
+use manifest::PackageName;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Rule;
@@ -57,6 +58,12 @@ impl Gate {
         Ok((Self(Arc::new(parts)), sender))
     }
 
+    /// Whether the credential in these headers opens this package now: the rule alone, as every
+    /// route asks it. A `false` stands for any refusal.
+    pub fn may_read(&self, headers: &HeaderMap, name: PackageName) -> bool {
+        self.0.rule.may_read(headers, name).is_ok()
+    }
+
     /// The whole gate as one service. Paths are read here and not by the router, which would
     /// decode them first.
     pub fn router(&self) -> Router {
@@ -64,7 +71,7 @@ impl Gate {
             .fallback(serve)
             .with_state(self.clone())
             .layer(CatchPanicLayer::custom(|_| {
-                let id = fault::request_id(&http::HeaderMap::new());
+                let id = fault::request_id(&HeaderMap::new());
                 tracing::error!(request_id = ?id, "request panicked");
                 fault::internal(&id)
             }))

@@ -1,6 +1,6 @@
 //! `registry-gate`: a gate that stands alone and asks a control plane for its snapshots.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let options = Options::parse();
     // Before the listener: a signal that comes early must not be lost.
@@ -94,7 +95,12 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     // Connections are accepted from the moment the listener is bound.
-    writeln!(std::io::stdout(), "registry-gate ready: {public_url}")
+    let ready = format!(
+        "registry-gate ready: {}\n",
+        public_url.as_str().trim_end_matches('/')
+    );
+    std::io::stdout()
+        .write_all(ready.as_bytes())
         .context("writing to stdout")?;
     let served = server::serve(listener, gate.router(), shutdown).await;
     polling.abort();

@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: http::HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: &http::HeaderName, values: &[&'static str]) -> HeaderMap {
         let values = values.iter().map(|value| HeaderValue::from_static(value));
         values.map(|value| (name.clone(), value)).collect()
     }
@@ -110,7 +110,7 @@ mod tests {
         ];
         for (accept, abbreviated) in cases {
             let accept: Vec<&'static str> = accept.to_vec();
-            let headers = headers(ACCEPT, &accept);
+            let headers = headers(&ACCEPT, &accept);
             assert_eq!(
                 prefers_abbreviated(headers.get_all(ACCEPT)),
                 abbreviated,
@@ -132,7 +132,7 @@ mod tests {
             ("", false),
         ];
         for (told, expected) in cases {
-            let headers = headers(IF_NONE_MATCH, &[told]);
+            let headers = headers(&IF_NONE_MATCH, &[told]);
             assert_eq!(
                 matches_etag(headers.get_all(IF_NONE_MATCH), &etag),
                 expected,

@@ -148,7 +148,11 @@ fn package(parts: &[&str]) -> Result<PackageName, RouteError> {
         [scope, base] if scope.starts_with('@') => PackageName::parse(&format!("{scope}/{base}")),
         _ => return well_formed(parts).and(Err(RouteError::Unknown)),
     };
-    parsed.map_err(|_| RouteError::Malformed)
+    // `-` stands between a name and its file, so it is no name here.
+    parsed
+        .ok()
+        .filter(|name| name.base() != "-")
+        .ok_or(RouteError::Malformed)
 }
 
 fn split_escaped(segment: &str) -> Option<(&str, &str)> {
@@ -217,3 +221,6 @@ impl fmt::Display for Route {
 pub(crate) fn tarball_file(name: &PackageName, version: &Version) -> String {
     format!("{}-{version}.tgz", name.base())
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,3 +139,6 @@ impl<T, E> Slot<T, E> {
         outcome.generation == self.generation.load(Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests;

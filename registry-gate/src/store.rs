@@ -38,15 +38,13 @@ pub(crate) struct Store {
 
 /// A release as it lies in the store.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
     pub(crate) published_at: Timestamp,
     /// The id of the credential that published it.
     pub(crate) published_by: String,
     /// The dist-tags that this publish moved here.
     pub(crate) tags: BTreeSet<Tag>,
-    /// The size of the tarball.
-    pub(crate) tarball_bytes: u64,
     pub(crate) manifest: Box<RawValue>,
 }
 
@@ -99,7 +97,6 @@ impl Store {
             published_at: now,
             published_by: permit.publisher().to_owned(),
             tags: publication.tags,
-            tarball_bytes: publication.tarball.len() as u64,
             manifest: to_raw_value(&publication.manifest)
                 .map_err(|error| Fault::new("writing a manifest", error))?,
         };

@@ -250,6 +250,8 @@ impl SnapshotSender {
             return Err(SnapshotError::AheadOfTime(view.sequence));
         }
         let mut outcome = Ok(());
+        // Taken out, so that a large set is not freed while readers wait.
+        let mut retired = None;
         self.views.send_if_modified(|current| match current {
             Some(held) if (held.sequence, held.issued_at) > offered => {
                 outcome = Err(SnapshotError::Older {
@@ -259,10 +261,11 @@ impl SnapshotSender {
                 false
             }
             _ => {
-                *current = Some(Arc::new(view));
+                retired = current.replace(Arc::new(view));
                 true
             }
         });
+        drop(retired);
         outcome
     }
 }

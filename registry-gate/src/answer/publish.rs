@@ -23,6 +23,8 @@ use crate::store::Published;
 /// that finds its connection closed while it sends never sees why.
 const DRAINED_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a publish document may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Stores the release in the body.
 pub(super) async fn publish(
@@ -81,7 +83,9 @@ async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<
         drain(body).await;
         return Err(Refusal::BodyTooLarge);
     }
-    let read = Limited::new(body, bytes_max).collect().await;
+    let read = Limited::new(body, bytes_max).collect();
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    let read = read.map_err(|_| Refusal::BodyCutShort)?;
     read.map(http_body_util::Collected::to_bytes)
         .map_err(|error| {
             if error.is::<LengthLimitError>() {

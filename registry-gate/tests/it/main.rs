@@ -1,4 +1,17 @@
 //! The gate from outside, over its router and over real sockets.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail a test as tests may"
+)]
+
+mod binary;
+mod publishing;
 mod reading;
+mod refusals;
+mod rule;
+mod snapshots;
+mod upstream;
+mod wire;
 mod world;
