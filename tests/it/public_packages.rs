@@ -8,9 +8,8 @@ async fn tiptap_manifest(npm: &Npm) -> String {
     let mut packages = std::collections::BTreeMap::new();
     let mut waiting = vec![STARTER_KIT.to_owned(), NOT_IN_IT.to_owned()];
     while let Some(name) = waiting.pop() {
-        let view = npm
-            .must(&["view", &name, "dependencies", "peerDependencies", "--json"])
-            .await;
+        // With a single field to show, npm would leave out the field's name.
+        let view = npm.must(&["view", &name, "--json"]).await;
         let kinds: serde_json::Value = serde_json::from_str(&view.stdout).unwrap();
         let in_scope: Vec<String> = ["dependencies", "peerDependencies"]
             .iter()
@@ -18,12 +17,7 @@ async fn tiptap_manifest(npm: &Npm) -> String {
             .flat_map(|dependencies| dependencies.keys().cloned())
             .filter(|dependency| dependency.starts_with("@tiptap/"))
             .collect();
-        waiting.extend(
-            in_scope
-                .iter()
-                .filter(|d| !packages.contains_key(*d))
-                .cloned(),
-        );
+        waiting.extend(in_scope.iter().cloned());
         packages.insert(name, in_scope);
         waiting.retain(|name| !packages.contains_key(name));
     }
