@@ -1,8 +1,8 @@
 //! ROWS. SQL once, two engines.
 //!
 //! A store function holds one constant SQL text in the dialect that SQLite and PostgreSQL share
-//! and runs it through [`on!`], which expands to one arm per engine. Every line on which the two
-//! differ is in [`engine`]. A write transaction can be committed only together with its audit
+//! and runs it through `on!`, which expands to one arm per engine. Every line on which the two
+//! differ is in `engine`. A write transaction can be committed only together with its audit
 //! row ([`Tx::commit`]), and is announced only after that.
 
 pub mod audit;
