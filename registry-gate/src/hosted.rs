@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::access::{Permit, PublishPermit};
 use crate::fault::Fault;
 use crate::packument::{Members, Package, PublicUrl, Release};
-use crate::publish::Publication;
+use crate::publication::Publication;
 use crate::shelf::Shelf;
 use crate::store::{Published, Record, Store};
 use crate::tag::Tag;

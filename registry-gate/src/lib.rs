@@ -28,7 +28,7 @@ mod negotiate;
 mod packages;
 mod packument;
 mod poll;
-mod publish;
+mod publication;
 mod refusal;
 mod route;
 pub mod server;

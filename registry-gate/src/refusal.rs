@@ -11,7 +11,7 @@ use hyper::ext::ReasonPhrase;
 use manifest::{PackageName, TierName};
 use serde::Serialize;
 
-use crate::publish::PublicationError;
+use crate::publication::PublicationError;
 
 /// Longest reason phrase, in bytes; some clients cut a longer one or take it ill.
 const REASON_BYTES_MAX: usize = 100;

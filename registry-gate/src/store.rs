@@ -27,7 +27,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::access::{Permit, PublishPermit};
 use crate::fault::Fault;
 use crate::integrity::Integrity;
-use crate::publish::Publication;
+use crate::publication::Publication;
 use crate::route::parse_version;
 use crate::tag::Tag;
 

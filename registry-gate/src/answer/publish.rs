@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::access::PublishPermit;
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
-use crate::publish::Publication;
+use crate::publication::Publication;
 use crate::refusal::Refusal;
 use crate::store::Published;
 
@@ -75,7 +75,11 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+async fn read_body(
+    headers: &HeaderMap,
+    mut body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, Refusal> {
     let told = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok());
@@ -83,15 +87,14 @@ async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<
         drain(body).await;
         return Err(Refusal::BodyTooLarge);
     }
-    let read = Limited::new(body, bytes_max).collect();
+    let read = Limited::new(&mut body, bytes_max).collect();
     let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
-    let read = read.map_err(|_| Refusal::BodyCutShort)?;
-    read.map(http_body_util::Collected::to_bytes)
-        .map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Refusal::BodyTooLarge
-            } else {
-                Refusal::BodyCutShort
-            }
-        })
+    match read.map_err(|_| Refusal::BodyCutShort)? {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(Refusal::BodyTooLarge)
+        }
+        Err(_) => Err(Refusal::BodyCutShort),
+    }
 }
