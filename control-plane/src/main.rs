@@ -37,11 +37,11 @@ enum Command {
     ///
     /// Every option is also a key of the configuration file and a TOLLGATE_… variable; an option
     /// wins over a variable, and a variable over the file. At the first start,
-    /// TOLLGATE_OPERATOR_TOKEN is taken as the first operator's token; without it, one is made,
+    /// `TOLLGATE_OPERATOR_TOKEN` is taken as the first operator's token; without it, one is made,
     /// printed once, and kept in the data directory.
     Serve {
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
         /// A configuration file (TOML)
         #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
         config: Option<PathBuf>,
@@ -83,11 +83,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 /// read the rest: a closed output is no reason to stop.
 fn announce(server: &Server) {
     let (control_plane, gate) = (url(&server.control_plane_url), url(&server.gate_url));
-    let mut text = format!("tollgate ready: control plane {control_plane}, gate {gate}\n");
-    if let Some((token, file)) = &server.new_operator_token {
-        text += "operator token, shown this once and kept in ";
-        text += &format!("{}:\n{}\n", file.display(), token.expose_secret());
-    }
+    let ready = format!("tollgate ready: control plane {control_plane}, gate {gate}\n");
+    let token = server.new_operator_token.as_ref().map(|(token, file)| {
+        let (token, file) = (token.expose_secret(), file.display());
+        format!("operator token, shown this once and kept in {file}:\n{token}\n")
+    });
+    let text = ready + token.as_deref().unwrap_or_default();
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         tracing::warn!(

@@ -1,4 +1,5 @@
 //! What `tollgate` says on the command line.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::{Command, Output};
 

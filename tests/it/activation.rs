@@ -311,7 +311,7 @@ async fn a_credential_opens_what_its_kind_and_role_allow() {
                 create.status,
                 plane.get("/v1/gate/snapshot", token).await.status,
             ];
-            let row: Vec<&str> = row.iter().map(|status| status.as_str()).collect();
+            let row: Vec<&str> = row.iter().map(axum::http::StatusCode::as_str).collect();
             table += &format!("{who:<12}{}\n", row.join(" "));
         }
         insta::assert_snapshot!("rights", table);

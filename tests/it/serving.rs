@@ -199,3 +199,19 @@ async fn the_demo_works_without_node_and_network() {
         assert!(text.ends_with("Everything worked.\n"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_gate_on_its_own_serves_by_what_the_control_plane_tells_it() {
+    let tollgate = Tollgate::start(COMMERCE).await;
+    let vendor = Vendor::of(&tollgate);
+    let token = vendor.credential("gate").await;
+    let basic = vendor.sell("basic").await;
+    let dir = tempfile::tempdir().unwrap();
+    let gate = tests::process::Gate::start(&tollgate, &token, dir.path()).await;
+    vendor.publish_samples_to(&gate.url, COMMERCE).await;
+    for (path, status) in [("@acme%2forder", 200), ("@acme%2floyalty", 403)] {
+        let request = tests::people::client().get(format!("{}/{path}", gate.url));
+        let response = request.bearer_auth(&basic.token).send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+    }
+}

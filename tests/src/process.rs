@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Which database the product runs on.
 #[derive(Debug, Clone, Copy)]
@@ -83,25 +83,7 @@ impl Tollgate {
                 .arg("--database-url")
                 .arg(new_postgres_database().await);
         }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tollgate starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let ready = tokio::time::timeout(START, lines.next_line())
-            .await
-            .expect("ready in time");
-        let Some(ready) = ready.expect("readable output") else {
-            let mut error = String::new();
-            let _ = child
-                .stderr
-                .take()
-                .expect("its errors")
-                .read_to_string(&mut error)
-                .await;
-            panic!("tollgate did not start: {error}");
-        };
+        let (child, ready) = start(command).await;
         let rest = ready
             .strip_prefix("tollgate ready: control plane ")
             .expect("the ready line");
@@ -128,6 +110,55 @@ impl Tollgate {
         assert!(killed.expect("kill runs").success());
         self.child.wait().await.expect("an exit status")
     }
+}
+
+/// A running gate without a control plane of its own. Ends with this value.
+pub struct Gate {
+    /// Where it answers.
+    pub url: String,
+    _child: Child,
+}
+
+impl Gate {
+    /// Starts a gate that asks a control plane, with the packages in `dir`.
+    pub async fn start(tollgate: &Tollgate, token: &str, dir: &Path) -> Self {
+        let mut command = command("registry-gate");
+        command.args(["--listen", "127.0.0.1:0", "--poll-seconds", "1"]);
+        command.args(["--control-plane", &tollgate.control_plane]);
+        command
+            .arg("--data")
+            .arg(dir)
+            .env("TOLLGATE_GATE_TOKEN", token);
+        let (child, ready) = start(command).await;
+        let url = ready
+            .strip_prefix("registry-gate ready: ")
+            .expect("the ready line");
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            _child: child,
+        }
+    }
+}
+
+/// Starts a server and returns it with the first line it printed.
+async fn start(mut command: Command) -> (Child, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let ready = tokio::time::timeout(START, lines.next_line())
+        .await
+        .expect("ready in time");
+    let Some(ready) = ready.expect("readable output") else {
+        let mut error = String::new();
+        let _ = child
+            .stderr
+            .take()
+            .expect("its errors")
+            .read_to_string(&mut error)
+            .await;
+        panic!("it did not start: {error}");
+    };
+    (child, ready)
 }
 
 /// A new, empty database on the server that `ci/postgres` started, as a URL.

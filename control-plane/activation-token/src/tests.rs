@@ -374,6 +374,9 @@ fn a_held_token_is_rechecked() {
         verifier.recheck(&token, &keys(), later),
         Err(TokenError::Expired)
     );
+    let elsewhere = Verifier::new("tollgate", "another-gate", 0);
+    let refused = Err(TokenError::Audience);
+    assert_eq!(elsewhere.recheck(&token, &keys(), now()), refused);
     let removed = KeySet::default();
     assert_eq!(
         verifier.recheck(&token, &removed, now()),

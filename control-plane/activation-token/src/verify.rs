@@ -85,21 +85,15 @@ impl Verifier {
             return Err(TokenError::Signature);
         }
         let claims = Claims::from_json(&compact.payload)?;
-        self.check_time(&claims, now)?;
-        if claims.issuer != self.issuer {
-            return Err(TokenError::Issuer);
-        }
-        if claims.audience != self.audience {
-            return Err(TokenError::Audience);
-        }
+        self.check(&claims, now)?;
         Ok(Verified {
             key_id: key.id().into(),
             claims,
         })
     }
 
-    /// Checks the two things about a verified token that change while it is held: whether its
-    /// key is still in force, and the time.
+    /// Checks everything about a verified token that may have changed while it was held: whether
+    /// its key is still in force, the time, and who is expected.
     pub fn recheck(
         &self,
         token: &Verified,
@@ -107,7 +101,18 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<(), TokenError> {
         keys.get(&token.key_id).ok_or(TokenError::UnknownKey)?;
-        self.check_time(&token.claims, now)
+        self.check(&token.claims, now)
+    }
+
+    fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+        self.check_time(claims, now)?;
+        if claims.issuer != self.issuer {
+            return Err(TokenError::Issuer);
+        }
+        if claims.audience != self.audience {
+            return Err(TokenError::Audience);
+        }
+        Ok(())
     }
 
     fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
