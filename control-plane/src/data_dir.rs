@@ -52,9 +52,17 @@ impl DataDir {
         }
     }
 
-    /// The SQLite database.
-    pub fn database(&self) -> PathBuf {
-        self.path.join("tollgate.db")
+    /// The SQLite database; made empty where it is missing, so that nobody else may read it.
+    pub fn database(&self) -> anyhow::Result<PathBuf> {
+        let path = self.path.join("tollgate.db");
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot write the database `{}`", path.display()))?;
+        Ok(path)
     }
 
     /// The gate's own packages.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use activation_token::clock::{Clock, SystemClock};
-use activation_token::credential::{CredentialKind, new_secret};
+use activation_token::credential::{CredentialKind, is_well_formed, new_secret};
 use anyhow::{Context, bail};
 use axum::Router;
 use jiff::SignedDuration;
@@ -155,14 +155,15 @@ fn bind(what: &str, flag: &str, address: SocketAddr) -> anyhow::Result<(TcpListe
 }
 
 async fn open_store(config: &Config, data: &DataDir) -> anyhow::Result<Store> {
-    match &config.database_url {
-        Some(url) => Store::open_postgres(url.expose_secret())
+    if let Some(url) = &config.database_url {
+        return Store::open_postgres(url.expose_secret())
             .await
-            .context("cannot open the PostgreSQL database of `database-url`"),
-        None => Store::open_sqlite(&data.database())
-            .await
-            .with_context(|| format!("cannot open the database `{}`", data.database().display())),
+            .context("cannot open the PostgreSQL database of `database-url`");
     }
+    let file = data.database()?;
+    Store::open_sqlite(&file)
+        .await
+        .with_context(|| format!("cannot open the database `{}`", file.display()))
 }
 
 /// Makes the first operator where there is none yet, with the token the vendor chose or a fresh
@@ -208,6 +209,15 @@ fn check_chosen(token: &SecretString) -> anyhow::Result<SecretString> {
             "TOLLGATE_OPERATOR_TOKEN must have {} to {} visible ASCII characters",
             CHOSEN_TOKEN_BYTES.start(),
             CHOSEN_TOKEN_BYTES.end()
+        );
+    }
+    let like_ours = CredentialKind::ALL
+        .into_iter()
+        .any(|kind| text.starts_with(&format!("{}_", kind.prefix())));
+    if like_ours && !is_well_formed(CredentialKind::Operator.prefix(), text) {
+        bail!(
+            "TOLLGATE_OPERATOR_TOKEN looks like a Tollgate credential but is not an operator's\n  \
+             hint: check it for a typing error, or choose one that does not begin like ours"
         );
     }
     Ok(token.clone())

@@ -134,7 +134,12 @@ async fn a_second_process_stays_out_of_the_data_directory() {
 #[tokio::test]
 async fn secrets_in_the_data_directory_are_for_their_owner_and_a_stop_is_clean() {
     let tollgate = Tollgate::start(COMMERCE).await;
-    for name in ["operator-token", "signing-key.pem", "hash-key"] {
+    for name in [
+        "operator-token",
+        "signing-key.pem",
+        "hash-key",
+        "tollgate.db",
+    ] {
         let mode = std::fs::metadata(tollgate.data().join(name))
             .unwrap()
             .permissions()
@@ -214,4 +219,62 @@ async fn a_gate_on_its_own_serves_by_what_the_control_plane_tells_it() {
         let response = request.bearer_auth(&basic.token).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_first_operators_token_can_be_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = write(dir.path(), "tiers.toml", COMMERCE);
+    for (token, complaint) in [
+        ("short", "16 to 256"),
+        ("with a blank in the middle", "visible ASCII"),
+        ("tgo_abcdefghijklmnopqrstuvwxyz234567aaaaaa", "typing error"),
+        ("tgp_abcdefghijklmnopqrstuvwxyz234567aaaaaa", "typing error"),
+    ] {
+        let output = serve(&dir.path().join("refused"), &manifest)
+            .env("TOLLGATE_OPERATOR_TOKEN", token)
+            .output()
+            .await
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && text.contains(complaint),
+            "{token}: {text}"
+        );
+        assert!(!text.contains(token), "{text}");
+    }
+
+    let chosen = "a-token-of-the-vendors-own";
+    let data = dir.path().join("data");
+    let mut command = serve(&data, &manifest);
+    command.env("TOLLGATE_OPERATOR_TOKEN", chosen);
+    let (_child, ready) = tests::process::start(command).await;
+    let (control_plane, _) = ready
+        .strip_prefix("tollgate ready: control plane ")
+        .and_then(|rest| rest.split_once(','))
+        .unwrap();
+    for (token, status) in [(chosen, 200), ("another-token-altogether", 401)] {
+        let request = tests::people::client().get(format!("{control_plane}/v1/tiers"));
+        assert_eq!(
+            request.bearer_auth(token).send().await.unwrap().status(),
+            status,
+            "{token}"
+        );
+    }
+}
+
+fn serve(data: &Path, manifest: &str) -> tokio::process::Command {
+    let mut command = tollgate_command();
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--gate-listen",
+        "127.0.0.1:0",
+    ]);
+    command
+        .args(["--manifest", manifest])
+        .arg("--data")
+        .arg(data);
+    command
 }

@@ -141,7 +141,7 @@ impl Gate {
 }
 
 /// Starts a server and returns it with the first line it printed.
-async fn start(mut command: Command) -> (Child, String) {
+pub async fn start(mut command: Command) -> (Child, String) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 
 use super::App;
 use super::problem::Problem;
-use crate::store::licenses;
 
 /// The process runs.
 pub(super) async fn live() -> &'static str {
@@ -14,11 +13,8 @@ pub(super) async fn live() -> &'static str {
 
 /// The database answers.
 pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
-    let answers = match app.store.read().await {
-        Ok(mut conn) => licenses::tiers_in_use(conn.link()).await.map(drop),
-        Err(error) => Err(error),
-    };
-    answers.map(|()| "ok\n").map_err(|error| {
+    let answers = app.store.newest_change().await;
+    answers.map(|_| "ok\n").map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
