@@ -99,6 +99,7 @@ fn removals(file: &mut DeTable<'_>) -> Vec<Removal> {
         return Vec::new();
     };
     let removal = |item: Spanned<DeValue<'_>>| {
+        let span = item.span();
         let DeValue::Table(mut entry) = item.into_inner() else {
             return None;
         };
@@ -108,6 +109,7 @@ fn removals(file: &mut DeTable<'_>) -> Vec<Removal> {
             name: field("name")?,
             reason: field("reason")?,
             date: entry.remove("date")?.get_ref().as_datetime()?.to_string(),
+            span,
         })
     };
     items.into_iter().filter_map(removal).collect()
