@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use indexmap::{IndexMap, IndexSet};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostics, Found};
@@ -255,23 +256,26 @@ fn assemble(
     graph: Graph,
     lowest: Vec<Option<usize>>,
 ) -> Option<TierSets> {
-    let names: indexmap::IndexSet<PackageName> = resolved
-        .names
-        .iter()
-        .filter_map(|name| PackageName::parse(name).ok())
-        .collect();
+    let mut names = IndexSet::with_capacity(resolved.names.len());
+    names.extend(
+        resolved
+            .names
+            .iter()
+            .filter_map(|name| PackageName::parse(name).ok()),
+    );
     let mut below: Option<Arc<PackageSet>> = None;
-    let mut tiers = indexmap::IndexMap::new();
+    let mut tiers = IndexMap::new();
     for (rank, tier) in resolved.tiers.into_iter().enumerate() {
-        let members = names
+        let members: Vec<&PackageName> = names
             .iter()
             .zip(&lowest)
             .filter(|(_, lowest)| lowest.is_some_and(|lowest| lowest <= rank))
-            .map(|(name, _)| name);
+            .map(|(name, _)| name)
+            .collect();
         let packages = match below {
             // A tier that adds no package shares the set of the tier below.
-            Some(below) if members.clone().count() == below.len() => below,
-            _ => Arc::new(members.cloned().collect()),
+            Some(below) if members.len() == below.len() => below,
+            _ => Arc::new(members.into_iter().cloned().collect()),
         };
         below = Some(Arc::clone(&packages));
         let tier = assemble_tier(tier, rank, packages)?;

@@ -178,12 +178,15 @@ fn limits_changed<'s>(before: Option<&'s Tier>, after: Option<&'s Tier>) -> Vec<
 }
 
 impl Loaded {
-    /// What the manifest takes away from a tier of the older one without saying so.
-    pub fn against(&self, old: &TierSets) -> Diagnostics {
+    /// What the manifest takes away from a tier of the older one without saying so. Entries that
+    /// the older one has too are about earlier losses, and excuse none of these.
+    pub fn against(&self, old: &Loaded) -> Diagnostics {
         let mut found = Found::default();
-        for edit in Edit::between(old, &self.tiers).tiers {
+        let is_new = |entry: &&Removal| !old.removals.iter().any(|known| known.says_same(entry));
+        let removals: Vec<&Removal> = self.removals.iter().filter(is_new).collect();
+        for edit in Edit::between(&old.tiers, &self.tiers).tiers {
             let tier = edit.tier.as_str();
-            let said = |name: &str| self.removals.iter().any(|entry| entry.is_of(tier, name));
+            let said = |name: &str| removals.iter().any(|entry| entry.is_of(tier, name));
             let place = self.source.place_of(tier);
             if edit.standing == Standing::Removed {
                 if !said(tier) {
@@ -207,6 +210,12 @@ impl Loaded {
 }
 
 impl Removal {
+    /// Whether both are the same entry, wherever it stands.
+    fn says_same(&self, other: &Self) -> bool {
+        (&self.tier, &self.name, &self.reason, &self.date)
+            == (&other.tier, &other.name, &other.reason, &other.date)
+    }
+
     fn is_of(&self, tier: &str, name: &str) -> bool {
         self.tier == tier && self.name == name
     }

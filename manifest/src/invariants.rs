@@ -489,7 +489,11 @@ static NO_SILENT_REMOVAL: Rule = error(
 
 pub(crate) fn tier_lost(tier: &str, place: Range<usize>) -> Diagnostic {
     let message = format!("tier `{tier}` is gone");
-    Diagnostic::new(&NO_SILENT_REMOVAL, place, message).hint(removal_hint(tier, tier))
+    ask_for_entry(
+        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
+        tier,
+        tier,
+    )
 }
 
 pub(crate) fn package_lost(tier: &str, lost: &PackageEdit<'_>, place: Range<usize>) -> Diagnostic {
@@ -499,27 +503,39 @@ pub(crate) fn package_lost(tier: &str, lost: &PackageEdit<'_>, place: Range<usiz
         [.., (_, owner), (_, _)] => format!("`{owner}` brought it"),
     };
     let message = format!("tier `{tier}` loses package `{}`", lost.name);
-    Diagnostic::new(&NO_SILENT_REMOVAL, place, message)
-        .label(before)
-        .hint(removal_hint(tier, lost.name.as_str()))
+    let problem = Diagnostic::new(&NO_SILENT_REMOVAL, place, message).label(before);
+    ask_for_entry(problem, tier, lost.name.as_str())
 }
 
 pub(crate) fn feature_lost(tier: &str, name: &str, place: Range<usize>) -> Diagnostic {
     let message = format!("tier `{tier}` loses feature `{name}`");
-    Diagnostic::new(&NO_SILENT_REMOVAL, place, message).hint(removal_hint(tier, name))
+    ask_for_entry(
+        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
+        tier,
+        name,
+    )
 }
 
 pub(crate) fn limit_lost(tier: &str, limit: &LimitEdit<'_>, place: Range<usize>) -> Diagnostic {
     let LimitEdit { name, from, to } = limit;
     let message = format!("limit `{name}` of tier `{tier}` falls from {from} to {to}");
-    Diagnostic::new(&NO_SILENT_REMOVAL, place, message).hint(removal_hint(tier, name))
+    ask_for_entry(
+        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
+        tier,
+        name,
+    )
 }
 
-fn removal_hint(tier: &str, name: &str) -> String {
-    format!(
-        "give it back, or say that it is meant:\n[[removal]]\ntier = \"{tier}\"\n\
-         name = \"{name}\"\nreason = \"…\"\ndate = 2026-01-31"
-    )
+/// The entry that says a loss is meant.
+fn ask_for_entry(problem: Diagnostic, tier: &str, name: &str) -> Diagnostic {
+    let entry = [
+        "[[removal]]".to_owned(),
+        format!("tier = \"{tier}\""),
+        format!("name = \"{name}\""),
+        "reason = \"…\"".to_owned(),
+        "date = 2026-01-31".to_owned(),
+    ];
+    problem.hint_with_lines("give it back, or say that it is meant:", &entry)
 }
 
 static REMOVAL_HOLDS: Rule = warning(

@@ -78,7 +78,11 @@ pub(crate) fn resolve<'d>(document: &'d Document<'_>, found: &mut Found) -> Reso
     let scope = check_scope(document.scope.as_ref(), found);
     let mut names = Names::declare(document, scope, found);
 
-    let mut edges = Vec::new();
+    let count = document
+        .packages
+        .iter()
+        .map(|entry| entry.requires.len() + entry.console.len());
+    let mut edges = Vec::with_capacity(count.sum());
     let mut is_console = vec![false; names.sorted.len()];
     for entry in &document.packages {
         let Some(from) = names.node(entry.name.get_ref()) else {

@@ -69,7 +69,7 @@ impl Check {
             ));
             return Ok(Diagnostics::default());
         };
-        Ok(loaded.against(&load(&text, &origin)?.tiers))
+        Ok(loaded.against(&load(&text, &origin)?))
     }
 }
 

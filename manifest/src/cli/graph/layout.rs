@@ -278,6 +278,7 @@ fn settle(row: &[usize], wishes: Vec<f64>, points: &mut [Point]) {
 }
 
 /// Neighbours in a row that would overlap if each got its wish.
+#[derive(Clone, Copy)]
 struct Block {
     x: f64,
     weight: f64,

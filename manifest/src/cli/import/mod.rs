@@ -180,10 +180,14 @@ fn packages_of(text: &str) -> Vec<PackageName> {
         .collect()
 }
 
-/// A progress bar on standard error; only a terminal sees it.
-fn progress(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos} {wide_bar} {elapsed}") {
+/// A progress bar on standard error; only a terminal sees it. A `total` of 0 is not known yet.
+fn progress(what: &'static str, total: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+    let template = match total {
+        0 => "{spinner} {pos} {msg} {elapsed}",
+        _ => "{spinner} {bar:40} {pos}/{len} {msg} {elapsed}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.set_message(what);

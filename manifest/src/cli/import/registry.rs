@@ -41,7 +41,7 @@ async fn follow(
     scope: &str,
     start: BTreeSet<PackageName>,
 ) -> anyhow::Result<Vec<FoundPackage>> {
-    let bar = progress("packages");
+    let bar = progress("packages", start.len());
     let mut found = Vec::new();
     let mut asked = start.clone();
     let mut open = start;
@@ -61,6 +61,7 @@ async fn follow(
                     .filter(|name| asked.insert((*name).clone()))
                     .cloned(),
             );
+            bar.set_length(asked.len() as u64);
             found.push(package);
         }
     }

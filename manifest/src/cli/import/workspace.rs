@@ -13,7 +13,7 @@ const SKIPPED: [&str; 4] = ["node_modules", "dist", "build", "target"];
 
 /// Finds the packages of the scope. Links are not followed: a workspace may link to itself.
 pub(super) fn find(folder: &str, scope: &str) -> anyhow::Result<Vec<FoundPackage>> {
-    let bar = progress("package.json files");
+    let bar = progress("package.json files", 0);
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {
