@@ -1,12 +1,15 @@
 //! From text to tier sets: read, resolve, search, assert. Everything that is wrong is reported at
 //! once; a manifest with an error yields no sets at all.
 
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use indexmap::{IndexMap, IndexSet};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostics, Found};
-use crate::document::{Document, PackageEntry};
+use crate::document::{Document, PackageEntry, TierEntry};
 use crate::graph::{Graph, Node};
 use crate::resolve::{Resolved, ResolvedTier, resolve};
 use crate::tiers::{Compiled, Tier};
@@ -25,6 +28,30 @@ pub struct Loaded {
     pub warnings: Diagnostics,
     /// What it says was taken away on purpose.
     pub removals: Vec<Removal>,
+    pub(crate) source: Source,
+}
+
+/// The text of a manifest, for diagnostics that come up later.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) origin: Arc<str>,
+    pub(crate) text: Arc<str>,
+    /// Where each tier is introduced.
+    tiers: Vec<(String, Range<usize>)>,
+}
+
+impl Source {
+    /// Where a tier is introduced; the start of the file for one that is not.
+    pub(crate) fn place_of(&self, tier: &str) -> Range<usize> {
+        let place = self.tiers.iter().find(|(name, _)| name == tier);
+        place.map_or(0..0, |(_, place)| place.clone())
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.origin).finish()
+    }
 }
 
 /// A `[[removal]]` entry: something taken from a tier on purpose.
@@ -38,6 +65,7 @@ pub struct Removal {
     pub reason: String,
     /// When, as `2026-01-31`.
     pub date: String,
+    pub(crate) span: Range<usize>,
 }
 
 impl Manifest {
@@ -47,17 +75,36 @@ impl Manifest {
         let compiled = compile(text, &mut found);
         let warnings = Diagnostics::locate(origin, text, found);
         match compiled {
-            Some((tiers, removals)) if !warnings.has_errors() => Ok(Loaded {
+            Some(Compilation {
                 tiers,
-                warnings,
                 removals,
-            }),
+                tier_places,
+            }) if !warnings.has_errors() => {
+                let source = Source {
+                    origin: origin.into(),
+                    text: text.into(),
+                    tiers: tier_places,
+                };
+                Ok(Loaded {
+                    tiers,
+                    warnings,
+                    removals,
+                    source,
+                })
+            }
             _ => Err(warnings),
         }
     }
 }
 
-fn compile(text: &str, found: &mut Found) -> Option<(TierSets, Vec<Removal>)> {
+/// What [`compile`] makes of a text.
+struct Compilation {
+    tiers: TierSets,
+    removals: Vec<Removal>,
+    tier_places: Vec<(String, Range<usize>)>,
+}
+
+fn compile(text: &str, found: &mut Found) -> Option<Compilation> {
     let file = parse(text, found)?;
     shape::check(&shape::FILE, &file, found);
     if file
@@ -81,11 +128,18 @@ fn compile(text: &str, found: &mut Found) -> Option<(TierSets, Vec<Removal>)> {
     report_engines_of_console(&document, &resolved, &graph, &lowest, found);
     let tiers = assemble(scope, resolved, graph, lowest)?;
     assert_invariants(&tiers, found);
-    Some((tiers, document.removals))
+    report_removals(&document, &tiers, found);
+    let place = |entry: &TierEntry<'_>| (entry.name.get_ref().to_string(), entry.name.span());
+    let tier_places = document.tiers.iter().map(place).collect();
+    Some(Compilation {
+        tiers,
+        removals: document.removals,
+        tier_places,
+    })
 }
 
 /// All syntax errors at once; what a broken file says beyond them is anybody's guess.
-fn parse<'i>(text: &'i str, found: &mut Found) -> Option<toml::Spanned<DeTable<'i>>> {
+pub(crate) fn parse<'i>(text: &'i str, found: &mut Found) -> Option<toml::Spanned<DeTable<'i>>> {
     let (file, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         found.add(invariants::not_toml(error));
@@ -156,6 +210,9 @@ fn report_engines_of_console(
     lowest: &[Option<usize>],
     found: &mut Found,
 ) {
+    if resolved.has_no_console() {
+        return;
+    }
     let on_purpose = graph.without_console().first_reached(&roots(resolved));
     for console in document
         .packages
@@ -181,29 +238,44 @@ fn report_engines_of_console(
     }
 }
 
+/// A package or feature that a tier has again needs no entry that says it is gone.
+fn report_removals(document: &Document<'_>, tiers: &TierSets, found: &mut Found) {
+    for entry in &document.removals {
+        let Some(tier) = tiers.tier(&entry.tier) else {
+            continue;
+        };
+        if tier.packages().contains(&entry.name) || tier.has_feature(&entry.name) {
+            found.add(invariants::removed_but_there(entry));
+        }
+    }
+}
+
 fn assemble(
     scope: &str,
     resolved: Resolved<'_>,
     graph: Graph,
     lowest: Vec<Option<usize>>,
 ) -> Option<TierSets> {
-    let names: indexmap::IndexSet<PackageName> = resolved
-        .names
-        .iter()
-        .filter_map(|name| PackageName::parse(name).ok())
-        .collect();
+    let mut names = IndexSet::with_capacity(resolved.names.len());
+    names.extend(
+        resolved
+            .names
+            .iter()
+            .filter_map(|name| PackageName::parse(name).ok()),
+    );
     let mut below: Option<Arc<PackageSet>> = None;
-    let mut tiers = indexmap::IndexMap::new();
+    let mut tiers = IndexMap::new();
     for (rank, tier) in resolved.tiers.into_iter().enumerate() {
-        let members = names
+        let members: Vec<&PackageName> = names
             .iter()
             .zip(&lowest)
             .filter(|(_, lowest)| lowest.is_some_and(|lowest| lowest <= rank))
-            .map(|(name, _)| name);
+            .map(|(name, _)| name)
+            .collect();
         let packages = match below {
             // A tier that adds no package shares the set of the tier below.
-            Some(below) if members.clone().count() == below.len() => below,
-            _ => Arc::new(members.cloned().collect()),
+            Some(below) if members.len() == below.len() => below,
+            _ => Arc::new(members.into_iter().cloned().collect()),
         };
         below = Some(Arc::clone(&packages));
         let tier = assemble_tier(tier, rank, packages)?;
@@ -245,14 +317,14 @@ fn assert_invariants(tiers: &TierSets, found: &mut Found) {
         .map(|tier| (tier.name().as_str(), &**tier.packages()))
         .collect();
     let foundation = tiers.foundation().map(PackageName::as_str);
-    let edges = tiers.0.edges();
+    let names: Vec<&str> = tiers.0.names.iter().map(PackageName::as_str).collect();
     let canonical = sets
         .iter()
         .filter_map(|(tier, set)| invariants::canonical(tier, set.iter().map(PackageName::as_str)));
     invariants::foundation_everywhere(foundation, &sets)
         .into_iter()
         .chain(invariants::nested(&sets))
-        .chain(invariants::closed(edges, &sets))
+        .chain(invariants::closed(&names, &tiers.0.graph.edges(), &sets))
         .chain(canonical)
         .for_each(|problem| found.add(problem));
 }

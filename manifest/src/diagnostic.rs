@@ -48,7 +48,7 @@ impl Diagnostic {
     pub(crate) fn new(rule: &'static Rule, span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             rule,
-            message: message.into(),
+            message: printable(&message.into()),
             hint: None,
             span,
             label: String::new(),
@@ -60,13 +60,21 @@ impl Diagnostic {
 
     /// What stands beside the marker.
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = printable(&label.into());
         self
     }
 
     /// What to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(printable(&hint.into()));
+        self
+    }
+
+    /// What to do about it, with lines to copy.
+    pub(crate) fn hint_with_lines(mut self, hint: &str, lines: &[String]) -> Self {
+        let lines = lines.iter().map(|line| printable(line));
+        let all: Vec<String> = std::iter::once(hint.to_owned()).chain(lines).collect();
+        self.hint = Some(all.join("\n"));
         self
     }
 
@@ -272,6 +280,21 @@ impl fmt::Debug for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// A name in a TOML text may hold anything. Written out, control characters would draw on the
+/// terminal, and a line break could start a command to the CI that reads the log.
+fn printable(text: &str) -> String {
+    let shown = |character: char| -> Vec<char> {
+        match character {
+            control if control.is_control() => control.escape_default().collect(),
+            plain => vec![plain],
+        }
+    };
+    if text.contains(char::is_control) {
+        return text.chars().flat_map(shown).collect();
+    }
+    text.to_owned()
+}
 
 /// Problems found so far, in any order and without lines.
 #[derive(Debug, Default)]

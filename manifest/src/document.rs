@@ -99,6 +99,7 @@ fn removals(file: &mut DeTable<'_>) -> Vec<Removal> {
         return Vec::new();
     };
     let removal = |item: Spanned<DeValue<'_>>| {
+        let span = item.span();
         let DeValue::Table(mut entry) = item.into_inner() else {
             return None;
         };
@@ -108,6 +109,7 @@ fn removals(file: &mut DeTable<'_>) -> Vec<Removal> {
             name: field("name")?,
             reason: field("reason")?,
             date: entry.remove("date")?.get_ref().as_datetime()?.to_string(),
+            span,
         })
     };
     items.into_iter().filter_map(removal).collect()
@@ -127,7 +129,12 @@ fn as_text(value: Spanned<DeValue<'_>>) -> Option<Text<'_>> {
 
 fn texts<'i>(table: &mut DeTable<'i>, key: &str) -> Vec<Text<'i>> {
     match table.remove(key).map(Spanned::into_inner) {
-        Some(DeValue::Array(items)) => items.into_iter().filter_map(as_text).collect(),
+        Some(DeValue::Array(items)) => {
+            // Nearly every item is a text: room for all of them at once.
+            let mut texts = Vec::with_capacity(items.len());
+            texts.extend(items.into_iter().filter_map(as_text));
+            texts
+        }
         _ => Vec::new(),
     }
 }

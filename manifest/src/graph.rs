@@ -53,7 +53,7 @@ impl Graph {
     }
 
     /// All edges, as source and target.
-    pub(crate) fn edges(&self) -> impl Iterator<Item = (Node, Node)> {
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (Node, Node)> + Clone {
         self.0
             .edge_references()
             .map(|edge| (edge.source().index(), edge.target().index()))
@@ -108,43 +108,47 @@ impl Graph {
             let inside = |edge, node: Node| {
                 edge == Edge::Requires && group_of.get(node) == group_of.get(start)
             };
-            self.search(&[start], inside, start)
+            self.cycle_through(start, inside)
         };
-        let mut cycles: Vec<Vec<Node>> = groups.iter().filter_map(cycle_in).map(nodes_of).collect();
+        let mut cycles: Vec<Vec<Node>> = groups.iter().filter_map(cycle_in).collect();
         cycles.sort_unstable();
         cycles
     }
 
-    /// The shortest way from one of the roots to `target`: each node with the edge that leaves it,
-    /// without the target itself; empty when the target is a root.
-    pub(crate) fn chain(&self, roots: &[Node], target: Node) -> Option<Vec<(Node, Edge)>> {
-        if roots.contains(&target) {
-            return Some(Vec::new());
+    /// The shortest ways from the roots to everything they reach.
+    pub(crate) fn ways(&self, roots: &[Node]) -> Ways {
+        let mut reached = vec![Reached::Not; self.0.node_count()];
+        for &root in roots {
+            if let Some(slot) = reached.get_mut(root) {
+                *slot = Reached::Root;
+            }
         }
-        self.search(roots, |_, _| true, target)
-    }
-
-    /// Breadth first from the roots over the edges of which `follow` approves, to the first edge
-    /// into `goal`.
-    fn search(
-        &self,
-        roots: &[Node],
-        follow: impl Fn(Edge, Node) -> bool,
-        goal: Node,
-    ) -> Option<Vec<(Node, Edge)>> {
-        let mut reached_by: HashMap<Node, Option<(Node, Edge)>> =
-            roots.iter().map(|&root| (root, None)).collect();
         let mut queue: VecDeque<Node> = roots.iter().copied().collect();
         while let Some(node) = queue.pop_front() {
             for (edge, next) in self.outgoing(node) {
-                if !follow(edge, next) {
-                    continue;
+                if let Some(slot @ Reached::Not) = reached.get_mut(next) {
+                    *slot = Reached::By(node, edge);
+                    queue.push_back(next);
                 }
-                if next == goal {
-                    return Some(way_to((node, edge), &reached_by));
+            }
+        }
+        Ways(reached)
+    }
+
+    /// A shortest cycle through `start` that stays inside.
+    fn cycle_through(&self, start: Node, inside: impl Fn(Edge, Node) -> bool) -> Option<Vec<Node>> {
+        let mut came_from: HashMap<Node, Node> = HashMap::new();
+        let mut queue = VecDeque::from([start]);
+        while let Some(node) = queue.pop_front() {
+            for (_, next) in self
+                .outgoing(node)
+                .filter(|&(edge, next)| inside(edge, next))
+            {
+                if next == start {
+                    return Some(way_back(start, node, &came_from));
                 }
-                if let Entry::Vacant(new) = reached_by.entry(next) {
-                    new.insert(Some((node, edge)));
+                if let Entry::Vacant(new) = came_from.entry(next) {
+                    new.insert(node);
                     queue.push_back(next);
                 }
             }
@@ -164,22 +168,48 @@ impl Graph {
     }
 }
 
-fn way_to(
-    last: (Node, Edge),
-    reached_by: &HashMap<Node, Option<(Node, Edge)>>,
-) -> Vec<(Node, Edge)> {
-    let mut way = vec![last];
-    let mut node = last.0;
-    while let Some(&Some(step)) = reached_by.get(&node) {
-        way.push(step);
-        node = step.0;
+/// From `start` to `end`, by what was seen to lead there.
+fn way_back(start: Node, end: Node, came_from: &HashMap<Node, Node>) -> Vec<Node> {
+    let mut way = vec![end];
+    let mut node = end;
+    while let Some(&before) = came_from.get(&node).filter(|_| node != start) {
+        way.push(before);
+        node = before;
     }
     way.reverse();
     way
 }
 
-fn nodes_of(chain: Vec<(Node, Edge)>) -> Vec<Node> {
-    chain.into_iter().map(|(node, _)| node).collect()
+/// The shortest ways from some roots; of several equally short ones always the same.
+#[derive(Debug)]
+pub(crate) struct Ways(Vec<Reached>);
+
+#[derive(Debug, Clone, Copy)]
+enum Reached {
+    Not,
+    Root,
+    By(Node, Edge),
+}
+
+impl Ways {
+    /// The way to a node: each node on it with the edge that leaves it, without the target itself;
+    /// empty for a root.
+    pub(crate) fn to(&self, target: Node) -> Option<Vec<(Node, Edge)>> {
+        let mut way = Vec::new();
+        let mut node = target;
+        loop {
+            match *self.0.get(node)? {
+                Reached::Not => return None,
+                Reached::Root => break,
+                Reached::By(before, edge) => {
+                    way.push((before, edge));
+                    node = before;
+                }
+            }
+        }
+        way.reverse();
+        Some(way)
+    }
 }
 
 #[cfg(test)]
@@ -252,11 +282,11 @@ mod tests {
         #[test]
         fn a_chain_exists_exactly_for_what_is_reached((nodes, edges, groups) in graphs()) {
             let graph = Graph::new(nodes, &edges);
-            let roots = &groups[0];
+            let ways = graph.ways(&groups[0]);
             let first = graph.first_reached(&groups[..1]);
             prop_assert_eq!(first.len(), nodes);
             for (node, reached) in first.iter().enumerate() {
-                let chain = graph.chain(roots, node);
+                let chain = ways.to(node);
                 prop_assert_eq!(chain.is_some(), reached.is_some());
                 let targets = chain.iter().flatten().map(|step| step.0).skip(1).chain([node]);
                 for (&(from, edge), to) in chain.iter().flatten().zip(targets) {
@@ -273,7 +303,7 @@ mod tests {
         let graph = Graph::new(nodes, &edges);
         assert!(graph.cycles().is_empty());
         assert_eq!(graph.first_reached(&[vec![0]]), vec![Some(0); nodes]);
-        assert_eq!(graph.chain(&[0], nodes - 1).unwrap().len(), nodes - 1);
+        assert_eq!(graph.ways(&[0]).to(nodes - 1).unwrap().len(), nodes - 1);
         edges.push((nodes - 1, 0, Edge::Requires));
         assert_eq!(
             Graph::new(nodes, &edges).cycles(),

@@ -9,8 +9,10 @@ use toml::de::DeValue;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::Text;
+use crate::edit::{LimitEdit, PackageEdit};
+use crate::graph::Node;
 use crate::shape::Key;
-use crate::{Limit, NameError, PackageSet, TierNameError};
+use crate::{Limit, NameError, PackageSet, Removal, TierNameError};
 
 /// One invariant.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ const fn warning(id: &'static str, name: &'static str, protects: &'static str) -
 }
 
 /// All invariants in the order of their numbers.
-pub static RULES: [&Rule; 18] = [
+pub static RULES: [&Rule; 20] = [
     &SYNTAX,
     &SHAPE,
     &LIMIT_VALUE,
@@ -69,6 +71,8 @@ pub static RULES: [&Rule; 18] = [
     &DEFAULT_TIER,
     &REACHABLE,
     &CONSOLE_BRINGS_NO_ENGINE,
+    &NO_SILENT_REMOVAL,
+    &REMOVAL_HOLDS,
 ];
 
 static SYNTAX: Rule = error(
@@ -349,19 +353,26 @@ static CLOSED: Rule = error(
     "what may be installed can be installed whole",
 );
 
-/// `edges` are all that is brought: source and target.
-pub(crate) fn closed<'a>(
-    edges: impl Iterator<Item = (&'a str, &'a str)>,
+/// `names` are those of the nodes, `edges` all that is brought: source and target.
+pub(crate) fn closed(
+    names: &[&str],
+    edges: &(impl Iterator<Item = (Node, Node)> + Clone),
     tiers: &[(&str, &PackageSet)],
 ) -> Option<Diagnostic> {
-    let mut open = edges.filter_map(|(from, to)| {
-        let in_one = |set: &PackageSet| set.contains(from) && !set.contains(to);
-        let tier = tiers.iter().find(|(_, set)| in_one(set));
-        tier.map(|(tier, _)| (*tier, from, to))
-    });
-    let (tier, from, to) = open.next()?;
-    let message = format!("tier `{tier}` has `{from}` but not `{to}`, which comes with it");
-    Some(Diagnostic::new(&CLOSED, 0..0, message).hint(OUR_FAULT))
+    tiers.iter().find_map(|(tier, set)| {
+        // Each package is looked up once, not once for each of its edges.
+        let inside: Vec<bool> = names.iter().map(|name| set.contains(name)).collect();
+        let is_inside = |node: &Node| inside.get(*node) == Some(&true);
+        let (from, to) = edges
+            .clone()
+            .find(|(from, to)| is_inside(from) && !is_inside(to))?;
+        let message = format!(
+            "tier `{tier}` has `{}` but not `{}`, which comes with it",
+            names.get(from)?,
+            names.get(to)?
+        );
+        Some(Diagnostic::new(&CLOSED, 0..0, message).hint(OUR_FAULT))
+    })
 }
 
 static CANONICAL: Rule = error(
@@ -470,6 +481,78 @@ pub(crate) fn console_brings_engine(console: &str, engine: &Text<'_>, tier: &str
     )
 }
 
+static NO_SILENT_REMOVAL: Rule = error(
+    "M19",
+    "no-silent-removal",
+    "nothing that customers have is taken away by accident",
+);
+
+pub(crate) fn tier_lost(tier: &str, place: Range<usize>) -> Diagnostic {
+    let message = format!("tier `{tier}` is gone");
+    ask_for_entry(
+        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
+        tier,
+        tier,
+    )
+}
+
+pub(crate) fn package_lost(tier: &str, lost: &PackageEdit<'_>, place: Range<usize>) -> Diagnostic {
+    let before = match lost.chain.links.as_slice() {
+        [] => format!("it was {}", lost.chain.root),
+        [(_, _)] => format!("`{}` brought it", lost.chain.first),
+        [.., (_, owner), (_, _)] => format!("`{owner}` brought it"),
+    };
+    let message = format!("tier `{tier}` loses package `{}`", lost.name);
+    let problem = Diagnostic::new(&NO_SILENT_REMOVAL, place, message).label(before);
+    ask_for_entry(problem, tier, lost.name.as_str())
+}
+
+pub(crate) fn feature_lost(tier: &str, name: &str, place: Range<usize>) -> Diagnostic {
+    let message = format!("tier `{tier}` loses feature `{name}`");
+    ask_for_entry(
+        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
+        tier,
+        name,
+    )
+}
+
+pub(crate) fn limit_lost(tier: &str, limit: &LimitEdit<'_>, place: Range<usize>) -> Diagnostic {
+    let LimitEdit { name, from, to } = limit;
+    let message = format!("limit `{name}` of tier `{tier}` falls from {from} to {to}");
+    ask_for_entry(
+        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
+        tier,
+        name,
+    )
+}
+
+/// The entry that says a loss is meant.
+fn ask_for_entry(problem: Diagnostic, tier: &str, name: &str) -> Diagnostic {
+    let entry = [
+        "[[removal]]".to_owned(),
+        format!("tier = \"{tier}\""),
+        format!("name = \"{name}\""),
+        "reason = \"…\"".to_owned(),
+        "date = 2026-01-31".to_owned(),
+    ];
+    problem.hint_with_lines("give it back, or say that it is meant:", &entry)
+}
+
+static REMOVAL_HOLDS: Rule = warning(
+    "M20",
+    "removal-holds",
+    "an entry about a removal never excuses the next one",
+);
+
+pub(crate) fn removed_but_there(entry: &Removal) -> Diagnostic {
+    let message = format!(
+        "tier `{}` has `{}`, which this says it lost",
+        entry.tier, entry.name
+    );
+    Diagnostic::new(&REMOVAL_HOLDS, entry.span.clone(), message)
+        .hint("remove this entry: left here, it would allow taking it away again unseen")
+}
+
 fn did_you_mean(near: &str) -> String {
     format!("did you mean `{near}`?")
 }
@@ -522,9 +605,10 @@ mod tests {
     #[test]
     fn a_set_that_is_not_closed_is_caught() {
         let (basic, growth) = (set(&["a"]), set(&["a", "b"]));
-        assert!(closed([("a", "b")].into_iter(), &[("growth", &growth)]).is_none());
+        let edges = [(0, 1)].into_iter();
+        assert!(closed(&["a", "b"], &edges, &[("growth", &growth)]).is_none());
         let tiers = [("basic", &basic), ("growth", &growth)];
-        let problem = closed([("a", "b")].into_iter(), &tiers).unwrap();
+        let problem = closed(&["a", "b"], &edges, &tiers).unwrap();
         assert_eq!(
             problem.message(),
             "tier `basic` has `a` but not `b`, which comes with it"

@@ -14,9 +14,15 @@ mod diagnostic;
 #[cfg(feature = "compile")]
 mod document;
 #[cfg(feature = "compile")]
+mod edit;
+#[cfg(feature = "compile")]
 mod graph;
 #[cfg(feature = "compile")]
 mod invariants;
+#[cfg(feature = "edit")]
+mod list;
+#[cfg(feature = "edit")]
+mod merge;
 #[cfg(feature = "compile")]
 mod resolve;
 #[cfg(feature = "compile")]
@@ -25,6 +31,8 @@ mod schema;
 mod shape;
 #[cfg(feature = "compile")]
 mod suggest;
+#[cfg(feature = "edit")]
+mod tidy;
 #[cfg(feature = "compile")]
 mod tiers;
 #[cfg(feature = "compile")]
@@ -39,12 +47,20 @@ pub use compile::{Loaded, Manifest, Removal};
 #[cfg(feature = "compile")]
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 #[cfg(feature = "compile")]
+pub use edit::{Edit, LimitEdit, PackageEdit, Standing, TierEdit};
+#[cfg(feature = "compile")]
 pub use graph::Edge;
 #[cfg(feature = "compile")]
 pub use invariants::{RULES, Rule};
+#[cfg(feature = "edit")]
+pub use merge::{FoundPackage, Merged, merge};
 #[cfg(feature = "compile")]
 pub use schema::schema;
 #[cfg(feature = "compile")]
+pub use suggest::nearest;
+#[cfg(feature = "edit")]
+pub use tidy::tidy;
+#[cfg(feature = "compile")]
 pub use tiers::{Package, Tier, TierSets, UnknownPackages};
 #[cfg(feature = "compile")]
-pub use why::{Chain, Root};
+pub use why::{Chain, Reasons, Root};

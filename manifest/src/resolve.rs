@@ -14,12 +14,16 @@ use crate::graph::{Edge, Node};
 use crate::suggest::Speller;
 use crate::{Limit, PackageName, TierName, invariants};
 
+/// A node for each name. A manifest looks up a million of them, and nobody attacks their own.
+type Nodes<'d> = HashMap<&'d str, Node, foldhash::fast::RandomState>;
+
 /// What a document says, with names resolved.
 pub(crate) struct Resolved<'d> {
     /// All packages, sorted; a package's position is its node.
     pub(crate) names: Vec<&'d str>,
     /// Whether a package is some other package's console package.
     is_console: Vec<bool>,
+    nodes: Nodes<'d>,
     /// All edges, grouped by source.
     pub(crate) edges: Vec<(Node, Node, Edge)>,
     pub(crate) foundation: Vec<Node>,
@@ -32,7 +36,7 @@ pub(crate) struct Resolved<'d> {
 
 impl Resolved<'_> {
     fn node(&self, name: &str) -> Option<Node> {
-        self.names.binary_search(&name).ok()
+        self.nodes.get(name).copied()
     }
 
     /// A property of a package, by its name.
@@ -45,6 +49,10 @@ impl Resolved<'_> {
         self.node(name.get_ref())
             .and_then(|node| self.is_console.get(node))
             == Some(&true)
+    }
+
+    pub(crate) fn has_no_console(&self) -> bool {
+        !self.is_console.contains(&true)
     }
 
     pub(crate) fn names_of(&self, nodes: &[Node]) -> Vec<&str> {
@@ -70,7 +78,11 @@ pub(crate) fn resolve<'d>(document: &'d Document<'_>, found: &mut Found) -> Reso
     let scope = check_scope(document.scope.as_ref(), found);
     let mut names = Names::declare(document, scope, found);
 
-    let mut edges = Vec::new();
+    let count = document
+        .packages
+        .iter()
+        .map(|entry| entry.requires.len() + entry.console.len());
+    let mut edges = Vec::with_capacity(count.sum());
     let mut is_console = vec![false; names.sorted.len()];
     for entry in &document.packages {
         let Some(from) = names.node(entry.name.get_ref()) else {
@@ -136,6 +148,7 @@ pub(crate) fn resolve<'d>(document: &'d Document<'_>, found: &mut Found) -> Reso
     let default_tier = default_tier(document, &speller, found);
     Resolved {
         names: names.sorted,
+        nodes: names.nodes,
         is_console,
         edges,
         foundation,
@@ -161,7 +174,7 @@ fn check_scope<'d, 'i>(scope: Option<&'d Text<'i>>, found: &mut Found) -> Option
 struct Names<'d, 'i> {
     scope: Option<&'d Text<'i>>,
     sorted: Vec<&'d str>,
-    nodes: HashMap<&'d str, Node>,
+    nodes: Nodes<'d>,
     /// For each package the list that named it last; finds duplicates without a set per list.
     named_in: Vec<usize>,
     lists: usize,

@@ -56,6 +56,11 @@ impl Speller {
     }
 }
 
+/// The name that was probably meant by a text that is none of them.
+pub fn nearest<'c>(text: &str, names: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    Speller::new().nearest(text, names)
+}
+
 fn base(text: &str) -> &str {
     text.split_once('/').map_or(text, |(_, base)| base)
 }

@@ -238,14 +238,6 @@ impl Compiled {
     pub(crate) fn named<'s>(&'s self, nodes: &'s [Node]) -> impl Iterator<Item = &'s PackageName> {
         nodes.iter().filter_map(|&node| self.names.get_index(node))
     }
-
-    /// All edges, as names of source and target.
-    pub(crate) fn edges(&self) -> impl Iterator<Item = (&str, &str)> {
-        let name = |node| self.names.get_index(node).map(PackageName::as_str);
-        self.graph
-            .edges()
-            .filter_map(move |(from, to)| Some((name(from)?, name(to)?)))
-    }
 }
 
 impl Tier {

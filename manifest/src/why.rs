@@ -1,7 +1,9 @@
 //! Why a tier has a package: the shortest chain from something named on purpose.
 
-use crate::graph::{Edge, Node};
-use crate::{PackageName, Tier, TierSets};
+use std::fmt;
+
+use crate::graph::{Edge, Node, Ways};
+use crate::{PackageName, Tier, TierName, TierSets};
 
 /// How a package comes into a tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,32 @@ pub enum Root<'s> {
     /// In the foundation.
     Foundation,
     /// As a leaf of the tier of this name.
-    Leaf(&'s crate::TierName),
+    Leaf(&'s TierName),
+}
+
+impl fmt::Display for Root<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foundation => f.write_str("in the foundation"),
+            Self::Leaf(tier) => write!(f, "a leaf of {tier}"),
+        }
+    }
+}
+
+impl fmt::Display for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requires => "requires",
+            Self::Console => "has the console package",
+        })
+    }
+}
+
+/// Answers why a tier has its packages, one after the other.
+#[derive(Debug)]
+pub struct Reasons<'s> {
+    sets: &'s TierSets,
+    ways: Ways,
 }
 
 impl TierSets {
@@ -29,27 +56,17 @@ impl TierSets {
         self.0.named(&tier.leaves)
     }
 
-    /// The shortest chain that brings the package into the tier; `None` when the tier lacks it.
-    /// Of several, the one that starts lowest, in the foundation first.
-    pub fn why(&self, tier: &Tier, package: &str) -> Option<Chain<'_>> {
-        let target = self.0.names.get_index_of(package)?;
+    /// Why the tier has what it has.
+    pub fn reasons(&self, tier: &Tier) -> Reasons<'_> {
         let leaves = self
             .tiers()
             .take(tier.rank + 1)
             .flat_map(|tier| &tier.leaves);
         let roots: Vec<Node> = self.0.foundation.iter().chain(leaves).copied().collect();
-        let steps = self.0.graph.chain(&roots, target)?;
-        let first = steps.first().map_or(target, |(node, _)| *node);
-        let targets = steps.iter().skip(1).map(|(node, _)| *node).chain([target]);
-        let links = steps
-            .iter()
-            .zip(targets)
-            .filter_map(|((_, edge), node)| Some((*edge, self.0.names.get_index(node)?)));
-        Some(Chain {
-            root: self.root_of(first)?,
-            first: self.0.names.get_index(first)?,
-            links: links.collect(),
-        })
+        Reasons {
+            sets: self,
+            ways: self.0.graph.ways(&roots),
+        }
     }
 
     fn root_of(&self, node: Node) -> Option<Root<'_>> {
@@ -58,5 +75,25 @@ impl TierSets {
         }
         let tier = self.tiers().find(|tier| tier.leaves.contains(&node))?;
         Some(Root::Leaf(&tier.name))
+    }
+}
+
+impl<'s> Reasons<'s> {
+    /// The shortest chain that brings the package into the tier; `None` when the tier lacks it.
+    pub fn why(&self, package: &str) -> Option<Chain<'s>> {
+        let all = &self.sets.0;
+        let target = all.names.get_index_of(package)?;
+        let way = self.ways.to(target)?;
+        let first = way.first().map_or(target, |(node, _)| *node);
+        let targets = way.iter().skip(1).map(|(node, _)| *node).chain([target]);
+        let links = way
+            .iter()
+            .zip(targets)
+            .filter_map(|((_, edge), node)| Some((*edge, all.names.get_index(node)?)));
+        Some(Chain {
+            root: self.sets.root_of(first)?,
+            first: all.names.get_index(first)?,
+            links: links.collect(),
+        })
     }
 }

@@ -11,7 +11,7 @@ use manifest::{Diagnostics, Manifest, RULES, Severity};
 /// Broken, all of them, only by a compiler with a defect; tested beside the rule instead.
 const ASSERTIONS: [&str; 4] = ["M10", "M11", "M12", "M13"];
 /// Needs an older manifest to compare with.
-const COMPARISONS: [&str; 0] = [];
+const COMPARISONS: [&str; 1] = ["M19"];
 
 fn broken_files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken");
@@ -83,4 +83,18 @@ fn every_place_is_the_text_it_talks_about() {
     let problem = problems.iter().next().unwrap();
     assert_eq!((problem.start().line, problem.start().column), (3, 16));
     assert_eq!((problem.end().line, problem.end().column), (3, 23));
+}
+
+#[test]
+fn the_page_of_the_package_lists_every_rule() {
+    let page = include_str!("../../README.md");
+    for rule in RULES {
+        let star = if rule.severity == Severity::Warning {
+            " \\*"
+        } else {
+            ""
+        };
+        let row = format!("| {} {}{star} | {} |", rule.id, rule.name, rule.protects);
+        assert!(page.contains(&row), "{row}");
+    }
 }

@@ -75,7 +75,7 @@ fn pot_7_a_tier_set_is_closure_and_console_packages_sorted_and_unique() {
 fn pot_8_a_console_package_comes_with_an_engine_that_no_tier_names() {
     let tiers = commerce();
     let basic = tiers.tier("basic").unwrap();
-    let chain = tiers.why(basic, "@acme/pages-bookings").unwrap();
+    let chain = tiers.reasons(basic).why("@acme/pages-bookings").unwrap();
     assert_eq!(chain.links.last().unwrap().0, manifest::Edge::Console);
     assert!(
         tiers
@@ -110,7 +110,7 @@ fn pot_78_five_engines_come_into_basic_by_what_requires_them() {
     let basic = tiers.tier("basic").unwrap();
     for base in ["analytics", "invoice", "review", "booking", "calendar-sync"] {
         let name = format!("@acme/{base}");
-        let chain = tiers.why(basic, &name).unwrap();
+        let chain = tiers.reasons(basic).why(&name).unwrap();
         assert!(
             matches!(chain.root, Root::Leaf(tier) if tier.as_str() == "basic"),
             "{chain:?}"

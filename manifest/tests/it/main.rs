@@ -1,8 +1,20 @@
 //! The compiler from outside: its diagnostics, its promises on the example, its command.
 
-#![cfg(feature = "compile")]
+#![cfg(feature = "cli")]
 
+#[cfg(test)]
+mod command;
 #[cfg(test)]
 mod diagnostics;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod example;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod import;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod twin;

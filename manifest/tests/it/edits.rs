@@ -1,0 +1,175 @@
+//! Edits of a manifest: what they take away must be said, and what they change can be shown.
+
+use manifest::{Edit, Loaded, Manifest, Standing};
+
+const OLD: &str = r#"
+[manifest]
+scope = "@acme"
+default-tier = "basic"
+tiers = ["basic", "growth"]
+
+[tier.basic]
+leaves = ["@acme/order", "@acme/chat"]
+features = { export_csv = true, sso = true }
+limits = { boxes = 2, seats = "unlimited" }
+
+[tier.growth]
+leaves = ["@acme/loyalty"]
+
+[package."@acme/order"]
+requires = ["@acme/cart"]
+
+[package."@acme/cart"]
+requires = ["@acme/invoice"]
+console = ["@acme/pages-cart"]
+
+[package."@acme/invoice"]
+
+[package."@acme/loyalty"]
+
+[package."@acme/chat"]
+"#;
+
+fn load(text: &str) -> Loaded {
+    Manifest::load(text, "tiers.toml").unwrap()
+}
+
+fn against(new: &str) -> String {
+    load(new).against(&load(OLD)).to_string()
+}
+
+/// The old manifest with some texts replaced.
+fn edited(changes: &[(&str, &str)]) -> String {
+    let mut text = OLD.to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+const TAKEN: [(&str, &str); 4] = [
+    ("requires = [\"@acme/invoice\"]\n", ""),
+    ("[\"@acme/order\", \"@acme/chat\"]", "[\"@acme/order\"]"),
+    ("export_csv = true, ", ""),
+    ("boxes = 2, seats = \"unlimited\"", "boxes = 1, seats = 100"),
+];
+
+#[test]
+fn whatever_a_tier_loses_is_reported_with_what_brought_it() {
+    insta::assert_snapshot!(against(&edited(&TAKEN)));
+}
+
+#[test]
+fn an_edit_that_only_gives_is_silent() {
+    let more = edited(&[
+        (
+            "leaves = [\"@acme/loyalty\"]",
+            "leaves = [\"@acme/loyalty\"]\nlimits = { boxes = 10 }",
+        ),
+        (
+            "[package.\"@acme/invoice\"]",
+            "[package.\"@acme/invoice\"]\nconsole = [\"@acme/pages-invoice\"]",
+        ),
+    ]);
+    assert_eq!(against(&more), "");
+    assert_eq!(against(OLD), "");
+}
+
+#[test]
+fn a_removal_entry_allows_exactly_what_it_names() {
+    let removal = |tier: &str, name: &str| {
+        format!(
+            "\n[[removal]]\ntier = \"{tier}\"\nname = \"{name}\"\nreason = \"sold apart\"\ndate = 2026-03-01\n"
+        )
+    };
+    let mut text = edited(&TAKEN);
+    for tier in ["basic", "growth"] {
+        for name in [
+            "@acme/invoice",
+            "@acme/chat",
+            "export_csv",
+            "boxes",
+            "seats",
+        ] {
+            text += &removal(tier, name);
+        }
+    }
+    assert_eq!(against(&text), "");
+
+    let one = edited(&TAKEN[1..2]) + &removal("basic", "@acme/chat");
+    let problems = load(&one).against(&load(OLD));
+    let messages: Vec<&str> = problems.iter().map(manifest::Diagnostic::message).collect();
+    assert_eq!(messages, ["tier `growth` loses package `@acme/chat`"]);
+}
+
+#[test]
+fn an_entry_about_an_earlier_loss_excuses_no_later_one() {
+    let entry =
+        "\n[[removal]]\ntier = \"basic\"\nname = \"boxes\"\nreason = \"x\"\ndate = 2026-03-01\n";
+    let boxes = |count: &str| {
+        let text = edited(&[
+            ("boxes = 2", count),
+            ("[tier.growth]", "[tier.growth]\nlimits = { boxes = 2 }"),
+        ]);
+        load(&(text + entry))
+    };
+    let (old, lowered, lower) = (load(OLD), boxes("boxes = 1"), boxes("boxes = 0"));
+    assert!(lowered.against(&old).is_empty());
+    let problems = lower.against(&lowered);
+    let messages: Vec<&str> = problems.iter().map(manifest::Diagnostic::message).collect();
+    assert_eq!(
+        messages,
+        ["limit `boxes` of tier `basic` falls from 1 to 0"]
+    );
+}
+
+#[test]
+fn a_tier_that_goes_must_be_said_too() {
+    let gone = edited(&[
+        ("[\"basic\", \"growth\"]", "[\"basic\"]"),
+        ("[tier.growth]\nleaves = [\"@acme/loyalty\"]\n", ""),
+    ]);
+    assert!(against(&gone).contains("tier `growth` is gone"));
+    let said = gone
+        + "\n[[removal]]\ntier = \"growth\"\nname = \"growth\"\nreason = \"x\"\ndate = 2026-03-01\n";
+    assert_eq!(against(&said), "");
+}
+
+#[test]
+fn a_package_that_moves_up_is_lost_below() {
+    let moved = edited(&[
+        ("[\"@acme/order\", \"@acme/chat\"]", "[\"@acme/order\"]"),
+        ("[\"@acme/loyalty\"]", "[\"@acme/chat\", \"@acme/loyalty\"]"),
+    ]);
+    let problems = load(&moved).against(&load(OLD));
+    let messages: Vec<&str> = problems.iter().map(manifest::Diagnostic::message).collect();
+    assert_eq!(messages, ["tier `basic` loses package `@acme/chat`"]);
+}
+
+#[test]
+fn an_edit_names_gains_and_losses_and_their_edges() {
+    let new = edited(&[
+        (
+            "[\"basic\", \"growth\"]",
+            "[\"basic\", \"growth\", \"team\"]",
+        ),
+        (
+            "requires = [\"@acme/invoice\"]",
+            "requires = [\"@acme/tax\"]",
+        ),
+        (
+            "[package.\"@acme/chat\"]",
+            "[package.\"@acme/chat\"]\n\n[package.\"@acme/tax\"]\n\n[tier.team]",
+        ),
+    ]);
+    let (old, new) = (load(OLD), load(&new));
+    let edit = Edit::between(&old.tiers, &new.tiers);
+    let basic = &edit.tiers[0];
+    assert_eq!(basic.gained[0].name.as_str(), "@acme/tax");
+    assert_eq!(basic.gained[0].chain.first.as_str(), "@acme/order");
+    assert_eq!(basic.gained[0].chain.links.len(), 2);
+    assert_eq!(basic.lost[0].name.as_str(), "@acme/invoice");
+    assert_eq!(edit.tiers[2].standing, Standing::Added);
+    assert!(Edit::between(&old.tiers, &old.tiers).is_empty());
+}
