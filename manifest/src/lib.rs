@@ -17,6 +17,8 @@ mod document;
 #[cfg(feature = "compile")]
 mod edit;
 #[cfg(feature = "compile")]
+mod grants;
+#[cfg(feature = "compile")]
 mod graph;
 #[cfg(feature = "compile")]
 mod invariants;
