@@ -5,13 +5,15 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use indexmap::{IndexMap, IndexSet};
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostics, Found};
 use crate::document::{Document, PackageEntry, TierEntry};
 use crate::graph::{Graph, Node};
 use crate::resolve::{Resolved, ResolvedTier, resolve};
+use crate::set::NameSet;
 use crate::tiers::{Compiled, Tier};
 use crate::{PackageName, PackageSet, TierName, TierSets, invariants, shape};
 
@@ -256,7 +258,7 @@ fn assemble(
     graph: Graph,
     lowest: Vec<Option<usize>>,
 ) -> Option<TierSets> {
-    let mut names = IndexSet::with_capacity(resolved.names.len());
+    let mut names = NameSet::with_capacity_and_hasher(resolved.names.len(), RandomState::default());
     names.extend(
         resolved
             .names

@@ -1,7 +1,8 @@
 //! The tier compiler: `tiers.toml` → graph → closure → cumulative package sets.
 //!
 //! Text goes in, sets or diagnostics come out; nothing here reads files or the network. Without
-//! the feature `compile` only names, limits and sets remain, which is all that a gate needs.
+//! the feature `compile` only names, limits and sets remain, which is all that a gate needs; with
+//! `edit` the text of a manifest can be changed without losing its comments.
 
 mod limit;
 mod name;
@@ -15,6 +16,8 @@ mod diagnostic;
 mod document;
 #[cfg(feature = "compile")]
 mod edit;
+#[cfg(feature = "compile")]
+mod grants;
 #[cfg(feature = "compile")]
 mod graph;
 #[cfg(feature = "compile")]

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use crate::diagnostic::Found;
 use crate::document::{Document, Text, TierEntry};
+use crate::grants::{Grants, universe};
 use crate::graph::{Edge, Node};
 use crate::suggest::Speller;
 use crate::{Limit, PackageName, TierName, invariants};
@@ -272,7 +273,7 @@ fn is_in(scope: &str, name: &str) -> bool {
 }
 
 /// Reports names that differ only in case, and returns where they start.
-fn collisions(what: &str, names: &[&Text<'_>], found: &mut Found) -> HashSet<usize> {
+pub(crate) fn collisions(what: &str, names: &[&Text<'_>], found: &mut Found) -> HashSet<usize> {
     let mut collided = HashSet::new();
     if names.iter().all(|name| !has_upper_case(name.get_ref())) {
         return collided;
@@ -376,109 +377,4 @@ fn default_tier(document: &Document<'_>, speller: &Speller, found: &mut Found) -
             found.add(invariants::no_such_default(name, near, &document.order));
             0
         })
-}
-
-/// The names there are: those declared or, without a declaration, those used (ENT-6 to ENT-9).
-fn universe<'d>(
-    what: &str,
-    declared: Option<&'d [Text<'_>]>,
-    mut used: Vec<&'d Text<'_>>,
-    speller: &Speller,
-    found: &mut Found,
-) -> IndexSet<&'d str> {
-    used.sort_by_key(|name| name.span().start);
-    let mut first: IndexMap<&str, &Text<'_>> = IndexMap::new();
-    match declared {
-        Some(declared) => {
-            for name in declared {
-                match first.entry(name.get_ref()) {
-                    indexmap::map::Entry::Occupied(entry) => {
-                        found.add(invariants::duplicate(name, entry.get().span()));
-                    }
-                    indexmap::map::Entry::Vacant(new) => {
-                        new.insert(name);
-                    }
-                }
-            }
-            for name in used
-                .into_iter()
-                .filter(|name| !first.contains_key(&**name.get_ref()))
-            {
-                let near = speller.nearest(name.get_ref(), first.keys().copied());
-                found.add(invariants::undeclared(what, name, near));
-            }
-        }
-        None => {
-            for name in used {
-                first.entry(name.get_ref()).or_insert(name);
-            }
-        }
-    }
-    for name in first.values().filter(|name| !is_key(name.get_ref())) {
-        found.add(invariants::not_a_key(what, name));
-    }
-    let names: Vec<&Text<'_>> = first.values().copied().collect();
-    collisions(what, &names, found);
-    first.into_keys().collect()
-}
-
-/// A feature or limit name: 1 to 64 letters, digits, `_`, `-` and `.`, starting with a letter.
-fn is_key(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-}
-
-/// What is granted so far, tier by tier upwards.
-#[derive(Default)]
-struct Grants<'d, 'i> {
-    features: HashMap<&'d str, &'d Text<'i>>,
-    limits: HashMap<&'d str, &'d Spanned<Limit>>,
-}
-
-impl<'d, 'i> Grants<'d, 'i> {
-    fn raise(&mut self, entry: &'d TierEntry<'i>, found: &mut Found) {
-        let tier = entry.name.get_ref();
-        for (name, on) in &entry.features {
-            if *on {
-                self.features.entry(name.get_ref()).or_insert(name);
-            } else if let Some(granted) = self.features.get(&**name.get_ref()) {
-                found.add(invariants::feature_taken(name, tier, granted));
-            }
-        }
-        for (name, limit) in &entry.limits {
-            match self.limits.get(&**name.get_ref()) {
-                Some(below) if limit.get_ref() < below.get_ref() => {
-                    found.add(invariants::limit_lowered(
-                        name.get_ref(),
-                        tier,
-                        limit,
-                        below,
-                    ));
-                }
-                _ => {
-                    self.limits.insert(name.get_ref(), limit);
-                }
-            }
-        }
-    }
-
-    fn features(&self, universe: &IndexSet<&'d str>) -> IndexSet<&'d str> {
-        universe
-            .iter()
-            .copied()
-            .filter(|name| self.features.contains_key(name))
-            .collect()
-    }
-
-    fn limits(&self, universe: &IndexSet<&'d str>) -> IndexMap<&'d str, Limit> {
-        let granted = |name| {
-            self.limits
-                .get(name)
-                .map_or(Limit::Count(0), |limit| *limit.get_ref())
-        };
-        universe.iter().map(|&name| (name, granted(name))).collect()
-    }
 }

@@ -72,11 +72,14 @@ impl<'de> Deserialize<'de> for SetDigest {
     }
 }
 
+/// Names in order, found by a hash that is fast and seeded at random for each process.
+pub(crate) type NameSet = IndexSet<PackageName, foldhash::fast::RandomState>;
+
 /// A sorted, duplicate-free list of package names with O(1) membership.
 #[derive(Clone)]
 pub struct PackageSet {
     // INVARIANT: in ascending code-unit order.
-    names: IndexSet<PackageName>,
+    names: NameSet,
     digest: SetDigest,
 }
 
@@ -132,7 +135,7 @@ impl PackageSet {
 impl FromIterator<PackageName> for PackageSet {
     /// Sorts and drops duplicates.
     fn from_iter<I: IntoIterator<Item = PackageName>>(names: I) -> Self {
-        let mut names: IndexSet<PackageName> = names.into_iter().collect();
+        let mut names: NameSet = names.into_iter().collect();
         names.sort_unstable();
         let digest = SetDigest::of_lines(names.iter());
         Self { names, digest }

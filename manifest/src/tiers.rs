@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::graph::{Edge, Graph, Node};
+use crate::set::NameSet;
 use crate::{Limit, PackageName, PackageSet, SetDigest, TierName};
 
 /// All tiers of a manifest that passed every invariant. Immutable, and cheap to clone.
@@ -15,7 +16,7 @@ pub struct TierSets(pub(crate) Arc<Compiled>);
 pub(crate) struct Compiled {
     pub(crate) scope: String,
     /// All packages in ascending order; a package's position is its node.
-    pub(crate) names: IndexSet<PackageName>,
+    pub(crate) names: NameSet,
     pub(crate) graph: Graph,
     /// For each package the rank of the lowest tier that has it.
     pub(crate) lowest: Vec<Option<usize>>,

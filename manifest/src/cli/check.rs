@@ -11,7 +11,7 @@ use super::{Outcome, tell};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// The manifests.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(default_value = "tiers.toml", value_name = "FILE")]
     files: Vec<String>,
     /// An older state: a file, `git:REV`, or `git:REV:PATH`. Whatever it gave to a tier must still
     /// be there, or a [[removal]] entry must say why not.

@@ -16,11 +16,11 @@ const MARGIN: f64 = 28.0;
 const TITLE_WIDTH: f64 = 130.0;
 const LEGEND_HEIGHT: f64 = 46.0;
 
-/// Fill and line of a band, from the top band down; the foundation has the last.
+/// Fill and line of the bands: the lowest tier has the first, the foundation the last.
 const COLOURS: [(&str, &str); 6] = [
-    ("#f3effb", "#7a5bb0"),
-    ("#eaf2fb", "#3d74b0"),
     ("#eaf7f0", "#3a8a62"),
+    ("#eaf2fb", "#3d74b0"),
+    ("#f3effb", "#7a5bb0"),
     ("#fbf3e6", "#a87729"),
     ("#fbecec", "#b05555"),
     ("#f1f2f4", "#6b7280"),
@@ -117,9 +117,13 @@ fn width(name: &str) -> f64 {
     number(name.len()) * 7.6 + 24.0
 }
 
+/// The colours of a band, counted from the top; a tier keeps its own when others are not drawn.
 fn colours(band: usize, bands: usize) -> (&'static str, &'static str) {
     let last = COLOURS.len() - 1;
-    let at = if band + 1 == bands { last } else { band % last };
+    let from_foundation = bands.saturating_sub(band + 1);
+    let at = from_foundation
+        .checked_sub(1)
+        .map_or(last, |rank| rank % last);
     COLOURS.get(at).copied().unwrap_or(("#ffffff", "#000000"))
 }
 
