@@ -154,6 +154,18 @@ async fn the_same_product_runs_on_both_databases() {
     for database in [Database::Sqlite, Database::Postgres] {
         let tollgate = Tollgate::start_on(database, COMMERCE, &[]).await;
         let vendor = Vendor::of(&tollgate);
+        let new = serde_json::json!({ "customerId": "c-1", "tier": "basic" });
+        let mut issued: Value = vendor
+            .post("/v1/licenses", &new)
+            .await
+            .json()
+            .await
+            .unwrap();
+        issued.as_object_mut().unwrap().remove("key");
+        let path = format!("/v1/licenses/{}", issued["id"].as_str().unwrap());
+        let read: Value = vendor.get(&path).await.json().await.unwrap();
+        assert_eq!(read, issued, "{database:?}");
+
         vendor.publish_samples(COMMERCE).await;
         let basic = vendor.sell("basic").await;
         for (path, status) in [("@acme%2forder", 200), ("@acme%2Floyalty", 403)] {

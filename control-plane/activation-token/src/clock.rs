@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 /// Where the present comes from.
 pub trait Clock: Send + Sync + 'static {
-    /// The present instant.
+    /// The present instant, in whole microseconds: what is stored is what was said.
     fn now(&self) -> Timestamp;
 }
 
@@ -20,7 +20,8 @@ impl Clock for SystemClock {
         reason = "this is the clock that is handed in"
     )]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }
 
