@@ -16,9 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::data_dir::DataDir;
-use crate::domain::{Actor, Role};
+use crate::domain::{Actor, Requester, Role};
 use crate::entropy::{Entropy, OsEntropy, random};
-use crate::operations::{Error, NewCredential, Operations, Policy, Requester};
+use crate::operations::{Error, NewCredential, Operations, Policy};
 use crate::settings::Config;
 use crate::store::{Store, credentials};
 use crate::{api, embedded};

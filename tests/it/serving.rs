@@ -6,15 +6,27 @@ use std::path::Path;
 
 use serde_json::Value;
 use tests::{COMMERCE, Database, Tollgate, Vendor, tollgate_command};
+use tokio::process::Command;
 
-/// Runs `tollgate serve` where it must fail, and returns what it said.
-async fn fails(arguments: &[&str]) -> String {
-    let output = tollgate_command()
-        .arg("serve")
-        .args(arguments)
-        .output()
-        .await
-        .unwrap();
+/// `tollgate serve` on free ports.
+fn serve(data: &Path, manifest: &str) -> Command {
+    let mut command = serve_with(&["--manifest", manifest, "--gate-listen", "127.0.0.1:0"]);
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .arg("--data")
+        .arg(data);
+    command
+}
+
+fn serve_with(arguments: &[&str]) -> Command {
+    let mut command = tollgate_command();
+    command.arg("serve").args(arguments);
+    command
+}
+
+/// Runs a command that must fail, and returns what it said.
+async fn fails(mut command: Command) -> String {
+    let output = command.output().await.unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "{text}");
@@ -39,15 +51,7 @@ async fn pot_3_a_broken_manifest_stops_the_start_before_anything_listens() {
             "requires = [\"@acme/prodcut\"",
         ),
     );
-    let text = fails(&[
-        "--manifest",
-        &manifest,
-        "--data",
-        data.to_str().unwrap(),
-        "--listen",
-        "127.0.0.1:0",
-    ])
-    .await;
+    let text = fails(serve(&data, &manifest)).await;
     assert!(
         text.contains("@acme/prodcut") && text.contains("tiers.toml:"),
         "{text}"
@@ -62,17 +66,17 @@ async fn a_taken_port_is_named_and_nothing_is_written() {
     let manifest = write(dir.path(), "tiers.toml", COMMERCE);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let text = fails(&[
+    let arguments = [
         "--manifest",
         &manifest,
-        "--data",
-        data.to_str().unwrap(),
         "--listen",
         "127.0.0.1:0",
         "--gate-listen",
         &address,
-    ])
-    .await;
+    ];
+    let mut command = serve_with(&arguments);
+    command.arg("--data").arg(&data);
+    let text = fails(command).await;
     assert!(
         text.contains(&address) && text.contains("--gate-listen"),
         "{text}"
@@ -84,30 +88,20 @@ async fn a_taken_port_is_named_and_nothing_is_written() {
 async fn wrong_settings_say_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let manifest = write(dir.path(), "tiers.toml", COMMERCE);
-    assert!(fails(&[]).await.contains("--manifest"));
+    assert!(fails(serve_with(&[])).await.contains("--manifest"));
+    let text = fails(serve_with(&["--manifest", "no-such.toml"])).await;
     assert!(
-        fails(&["--manifest", "no-such.toml"])
-            .await
-            .contains("cannot read the manifest `no-such.toml`")
+        text.contains("cannot read the manifest `no-such.toml`"),
+        "{text}"
     );
     let config = write(dir.path(), "tollgate.toml", "lisen = '127.0.0.1:0'\n");
-    let text = fails(&["--manifest", &manifest, "--config", &config]).await;
+    let text = fails(serve_with(&["--manifest", &manifest, "--config", &config])).await;
     assert!(
         text.contains("lisen") && text.contains("tollgate.toml"),
         "{text}"
     );
     // A file where the data directory should be.
-    let text = fails(&[
-        "--manifest",
-        &manifest,
-        "--data",
-        &config,
-        "--listen",
-        "127.0.0.1:0",
-        "--gate-listen",
-        "127.0.0.1:0",
-    ])
-    .await;
+    let text = fails(serve(Path::new(&config), &manifest)).await;
     assert!(text.contains("data directory"), "{text}");
 }
 
@@ -116,18 +110,7 @@ async fn a_second_process_stays_out_of_the_data_directory() {
     let tollgate = Tollgate::start(COMMERCE).await;
     let dir = tempfile::tempdir().unwrap();
     let manifest = write(dir.path(), "tiers.toml", COMMERCE);
-    let data = tollgate.data();
-    let text = fails(&[
-        "--manifest",
-        &manifest,
-        "--data",
-        data.to_str().unwrap(),
-        "--listen",
-        "127.0.0.1:0",
-        "--gate-listen",
-        "127.0.0.1:0",
-    ])
-    .await;
+    let text = fails(serve(&tollgate.data(), &manifest)).await;
     assert!(text.contains("another tollgate"), "{text}");
 }
 
@@ -243,16 +226,10 @@ async fn the_first_operators_token_can_be_chosen() {
         ("tgo_abcdefghijklmnopqrstuvwxyz234567aaaaaa", "typing error"),
         ("tgp_abcdefghijklmnopqrstuvwxyz234567aaaaaa", "typing error"),
     ] {
-        let output = serve(&dir.path().join("refused"), &manifest)
-            .env("TOLLGATE_OPERATOR_TOKEN", token)
-            .output()
-            .await
-            .unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            !output.status.success() && text.contains(complaint),
-            "{token}: {text}"
-        );
+        let mut command = serve(&dir.path().join("refused"), &manifest);
+        command.env("TOLLGATE_OPERATOR_TOKEN", token);
+        let text = fails(command).await;
+        assert!(text.contains(complaint), "{token}: {text}");
         assert!(!text.contains(token), "{text}");
     }
 
@@ -273,20 +250,4 @@ async fn the_first_operators_token_can_be_chosen() {
             "{token}"
         );
     }
-}
-
-fn serve(data: &Path, manifest: &str) -> tokio::process::Command {
-    let mut command = tollgate_command();
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--gate-listen",
-        "127.0.0.1:0",
-    ]);
-    command
-        .args(["--manifest", manifest])
-        .arg("--data")
-        .arg(data);
-    command
 }

@@ -37,7 +37,7 @@ pub fn tollgate_command() -> Command {
     command("tollgate")
 }
 
-/// The binary `name` that was built with these tests.
+/// The binary `name` that was built with these tests: by `--workspace`, which builds them all.
 pub fn command(name: &str) -> Command {
     let test = std::env::current_exe().expect("the test's own path");
     let path = test

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use super::App;
 use super::problem::Problem;
 use super::request::RequestId;
-use crate::domain::{Actor, Caller, Right};
-use crate::operations::{Operations, Requester};
+use crate::domain::{Actor, Caller, Requester, Right};
+use crate::operations::Operations;
 use crate::store::credentials;
 
 /// No credential is longer, in bytes.

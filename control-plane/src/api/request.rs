@@ -13,9 +13,9 @@ use tracing::Instrument;
 
 use super::App;
 use super::problem::Problem;
-use crate::domain::Actor;
+use crate::domain::{Actor, Requester};
 use crate::entropy::random;
-use crate::operations::{Operations, Requester};
+use crate::operations::Operations;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const BYTES_MAX: usize = 100;

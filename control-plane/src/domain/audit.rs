@@ -26,6 +26,15 @@ impl Actor {
     }
 }
 
+/// Who asks, and under which request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    /// Who.
+    pub actor: Actor,
+    /// The request's id, for the audit row.
+    pub request_id: Option<String>,
+}
+
 /// One change, or one refusal worth keeping: a row of the audit log. Never holds a secret.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -41,4 +50,18 @@ pub struct Event {
     pub reason: Option<String>,
     /// Whether gates must know, because their snapshot is no longer the same.
     pub concerns_gates: bool,
+}
+
+impl Event {
+    /// A change without a reason that gates need not know of.
+    pub fn new(action: &'static str, subject: &impl ToString) -> Self {
+        Self {
+            action,
+            subject: subject.to_string(),
+            before: None,
+            after: None,
+            reason: None,
+            concerns_gates: false,
+        }
+    }
 }

@@ -8,7 +8,7 @@ pub mod id;
 pub mod license;
 pub mod refusal;
 
-pub use audit::{Actor, Event};
+pub use audit::{Actor, Event, Requester};
 pub use credential::{Caller, Credential, Right, Role};
 pub use id::{BoxId, CredentialId, LicenseId, TokenId};
 pub use license::{ActivatedBox, License, LicenseStatus, Unusable};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 /// An answer of "no" that the caller can act on. Its code is stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -46,9 +48,35 @@ impl FieldError {
             message: message.into(),
         }
     }
+
+    /// What is wrong with a text that has 1 to `bytes_max` bytes and no control characters, if
+    /// anything.
+    pub fn in_text(field: &'static str, text: &str, bytes_max: usize) -> Option<Self> {
+        let good = (1..=bytes_max).contains(&text.len()) && !text.chars().any(char::is_control);
+        let message = || format!("has 1 to {bytes_max} bytes and no control characters");
+        (!good).then(|| Self::new(field, message()))
+    }
+
+    /// What is wrong with a time at which something ends, if anything.
+    pub fn in_expiry(field: &'static str, end: Option<Timestamp>, now: Timestamp) -> Option<Self> {
+        let past = end.is_some_and(|end| end <= now);
+        past.then(|| Self::new(field, "must lie in the future"))
+    }
 }
 
 impl Refusal {
+    /// Says everything that is wrong at once, if anything is.
+    pub fn unless_all_hold(
+        errors: impl IntoIterator<Item = Option<FieldError>>,
+    ) -> Result<(), Self> {
+        let errors: Vec<FieldError> = errors.into_iter().flatten().collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::InvalidFields(errors))
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use manifest::{Limit, PackageName, PackageSet, Tier};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Error, Fault, Operations, Requester};
-use crate::domain::{ActivatedBox, BoxId, Event, FieldError, License, Refusal, TokenId};
+use super::{Error, Fault, Operations};
+use crate::domain::{ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId};
 use crate::store::{Tx, boxes, licenses};
 
 const FINGERPRINT_BYTES_MAX: usize = 256;
@@ -88,9 +88,6 @@ impl Operations {
         let claims = self.claims(&license, tier, seat, &packages, now)?;
         let token = self.signing_key.sign(&claims)?;
         let event = Event {
-            action: "license.activate",
-            subject: license.id.to_string(),
-            before: None,
             after: Some(serde_json::json!({
                 "tokenId": claims.token_id,
                 "tier": claims.tier,
@@ -98,17 +95,10 @@ impl Operations {
                 "expiresAt": claims.expires_at,
                 "packages": packages.digest(),
             })),
-            reason: None,
-            concerns_gates: false,
+            ..Event::new("license.activate", &license.id)
         };
         // The token leaves only after it is on record.
-        tx.commit(
-            &requester.actor,
-            requester.request_id.as_deref(),
-            now,
-            event,
-        )
-        .await?;
+        tx.commit(requester, now, event).await?;
         let expires_in = claims.expires_at.as_second() - claims.issued_at.as_second();
         Ok(Activation {
             token,
@@ -227,20 +217,10 @@ impl Operations {
         now: Timestamp,
     ) -> Result<T, Error> {
         let event = Event {
-            action: "license.activate.refused",
-            subject: license.id.to_string(),
-            before: None,
-            after: None,
             reason: Some(refused.reason),
-            concerns_gates: false,
+            ..Event::new("license.activate.refused", &license.id)
         };
-        tx.commit(
-            &requester.actor,
-            requester.request_id.as_deref(),
-            now,
-            event,
-        )
-        .await?;
+        tx.commit(requester, now, event).await?;
         Err(refused.refusal.into())
     }
 }
@@ -263,26 +243,13 @@ fn check_box(request: Option<&BoxRequest>) -> Result<(), Refusal> {
     let Some(request) = request else {
         return Ok(());
     };
-    let mut errors = Vec::new();
-    let print = &request.fingerprint;
-    if print.is_empty()
-        || print.len() > FINGERPRINT_BYTES_MAX
-        || print.chars().any(char::is_control)
-    {
-        let text = format!("has 1 to {FINGERPRINT_BYTES_MAX} bytes and no control characters");
-        errors.push(FieldError::new("box.fingerprint", text));
-    }
-    if request
-        .name
-        .as_ref()
-        .is_some_and(|name| name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control))
-    {
-        let text = format!("has at most {NAME_BYTES_MAX} bytes and no control characters");
-        errors.push(FieldError::new("box.name", text));
-    }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::InvalidFields(errors))
-    }
+    let name = request.name.as_deref().filter(|name| !name.is_empty());
+    Refusal::unless_all_hold([
+        FieldError::in_text(
+            "box.fingerprint",
+            &request.fingerprint,
+            FINGERPRINT_BYTES_MAX,
+        ),
+        name.and_then(|name| FieldError::in_text("box.name", name, NAME_BYTES_MAX)),
+    ])
 }

@@ -4,8 +4,8 @@ use activation_token::credential::{CredentialKind, new_secret};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Error, Operations, Requester};
-use crate::domain::{Credential, CredentialId, Event, FieldError, Refusal, Role};
+use super::{Error, Operations};
+use crate::domain::{Credential, CredentialId, Event, FieldError, Refusal, Requester, Role};
 use crate::entropy::random;
 use crate::store::credentials;
 
@@ -57,45 +57,25 @@ impl Operations {
         let digest = self.credential_digest(credential.kind, secret);
         credentials::insert(tx.link(), &credential, digest).await?;
         let event = Event {
-            action: "credential.create",
-            subject: credential.id.to_string(),
-            before: None,
             after: Some(serde_json::json!({
                 "kind": credential.kind,
                 "name": credential.name,
                 "role": credential.role,
                 "expiresAt": credential.expires_at,
             })),
-            reason: None,
             concerns_gates: credential.kind == CredentialKind::Publisher,
+            ..Event::new("credential.create", &credential.id)
         };
-        tx.commit(
-            &requester.actor,
-            requester.request_id.as_deref(),
-            now,
-            event,
-        )
-        .await?;
+        tx.commit(requester, now, event).await?;
         Ok(credential)
     }
 }
 
 fn check_fields(new: &NewCredential, now: Timestamp) -> Result<(), Refusal> {
-    let mut errors = Vec::new();
-    let name = &new.name;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        let text = format!("has 1 to {NAME_BYTES_MAX} bytes and no control characters");
-        errors.push(FieldError::new("name", text));
-    }
-    if new.role.is_some() && new.kind != CredentialKind::Operator {
-        errors.push(FieldError::new("role", "is for operators only"));
-    }
-    if new.expires_at.is_some_and(|end| end <= now) {
-        errors.push(FieldError::new("expiresAt", "must lie in the future"));
-    }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::InvalidFields(errors))
-    }
+    let misplaced_role = new.role.is_some() && new.kind != CredentialKind::Operator;
+    Refusal::unless_all_hold([
+        FieldError::in_text("name", &new.name, NAME_BYTES_MAX),
+        misplaced_role.then(|| FieldError::new("role", "is for operators only")),
+        FieldError::in_expiry("expiresAt", new.expires_at, now),
+    ])
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use manifest::PackageName;
 use secrecy::SecretString;
 
-use super::{Error, Operations, Requester};
-use crate::domain::{Event, FieldError, License, LicenseId, LicenseStatus, Refusal};
+use super::{Error, Operations};
+use crate::domain::{Event, FieldError, License, LicenseId, LicenseStatus, Refusal, Requester};
 use crate::entropy::random;
 use crate::store::licenses;
 
@@ -65,9 +65,6 @@ impl Operations {
         let mut tx = self.store.begin().await?;
         licenses::insert(tx.link(), &license, self.license_key_digest(&key)).await?;
         let event = Event {
-            action: "license.issue",
-            subject: license.id.to_string(),
-            before: None,
             after: Some(serde_json::json!({
                 "customerId": license.customer_id,
                 "tier": license.tier,
@@ -76,53 +73,37 @@ impl Operations {
                 "addOns": license.add_ons,
                 "metadata": license.metadata,
             })),
-            reason: None,
             // Only add-ons make a package set that gates do not have yet.
             concerns_gates: !license.add_ons.is_empty(),
+            ..Event::new("license.issue", &license.id)
         };
-        tx.commit(
-            &requester.actor,
-            requester.request_id.as_deref(),
-            now,
-            event,
-        )
-        .await?;
+        tx.commit(requester, now, event).await?;
         Ok((license, key))
     }
 }
 
 fn check_fields(new: &NewLicense, now: Timestamp) -> Result<(), Refusal> {
-    let mut errors = Vec::new();
-    let id = &new.customer_id;
-    if id.is_empty() || id.len() > CUSTOMER_ID_BYTES_MAX || id.chars().any(char::is_control) {
-        let text = format!("has 1 to {CUSTOMER_ID_BYTES_MAX} bytes and no control characters");
-        errors.push(FieldError::new("customerId", text));
-    }
-    if new.expires_at.is_some_and(|end| end <= now) {
-        errors.push(FieldError::new("expiresAt", "must lie in the future"));
-    }
-    if new.max_boxes == Some(0) {
-        errors.push(FieldError::new(
-            "maxBoxes",
-            "must be at least 1; leave it out for the tier's limit",
-        ));
-    }
-    if new.add_ons.len() > ADD_ONS_MAX {
-        errors.push(FieldError::new(
-            "addOns",
-            format!("has at most {ADD_ONS_MAX} packages"),
-        ));
-    }
     let too_long = |text: &String| text.len() > METADATA_BYTES_MAX;
-    if new.metadata.len() > METADATA_MAX
-        || new.metadata.iter().any(|(k, v)| too_long(k) || too_long(v))
-    {
-        let text = format!("has at most {METADATA_MAX} entries of {METADATA_BYTES_MAX} bytes each");
-        errors.push(FieldError::new("metadata", text));
-    }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::InvalidFields(errors))
-    }
+    let metadata_fits = new.metadata.len() <= METADATA_MAX
+        && !new
+            .metadata
+            .iter()
+            .any(|(key, value)| too_long(key) || too_long(value));
+    Refusal::unless_all_hold([
+        FieldError::in_text("customerId", &new.customer_id, CUSTOMER_ID_BYTES_MAX),
+        FieldError::in_expiry("expiresAt", new.expires_at, now),
+        (new.max_boxes == Some(0)).then(|| {
+            FieldError::new(
+                "maxBoxes",
+                "must be at least 1; leave it out for the tier's limit",
+            )
+        }),
+        (new.add_ons.len() > ADD_ONS_MAX)
+            .then(|| FieldError::new("addOns", format!("has at most {ADD_ONS_MAX} packages"))),
+        (!metadata_fits).then(|| {
+            let text =
+                format!("has at most {METADATA_MAX} entries of {METADATA_BYTES_MAX} bytes each");
+            FieldError::new("metadata", text)
+        }),
+    ])
 }

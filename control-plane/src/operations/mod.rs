@@ -19,7 +19,7 @@ use manifest::{Tier, TierSets};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::domain::{Actor, Refusal};
+use crate::domain::Refusal;
 use crate::entropy::{Entropy, EntropyError, random};
 use crate::store::{Store, StoreError};
 
@@ -60,15 +60,6 @@ pub struct Policy {
     pub license_key_prefix: String,
     /// Where boxes find the gate.
     pub registry_url: Url,
-}
-
-/// Who asks, and under which request.
-#[derive(Debug, Clone)]
-pub struct Requester {
-    /// Who.
-    pub actor: Actor,
-    /// The request's id, for the audit row.
-    pub request_id: Option<String>,
 }
 
 /// Why a verb did not do its work.

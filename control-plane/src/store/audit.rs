@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{StoreError, Tx, counters, on};
-use crate::domain::{Actor, Event};
+use crate::domain::{Event, Requester};
 
 const INSERT: &str = "INSERT INTO audit \
     (sequence, at, actor, action, subject, before, after, reason, request_id) \
@@ -12,8 +12,7 @@ const INSERT: &str = "INSERT INTO audit \
 /// Adds a row. Called by [`Tx::commit`] alone.
 pub(super) async fn append(
     tx: &mut Tx,
-    actor: &Actor,
-    request_id: Option<&str>,
+    requester: &Requester,
     now: Timestamp,
     event: Event,
 ) -> Result<(), StoreError> {
@@ -23,13 +22,13 @@ pub(super) async fn append(
     on!(tx.link(), |c| sqlx::query(INSERT)
         .bind(sequence)
         .bind(now.as_microsecond())
-        .bind(actor.as_str())
+        .bind(requester.actor.as_str())
         .bind(event.action)
         .bind(event.subject)
         .bind(before)
         .bind(after)
         .bind(event.reason)
-        .bind(request_id)
+        .bind(&requester.request_id)
         .execute(c)
         .await
         .map(drop))?;

@@ -15,7 +15,7 @@ use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
 
 use super::{StoreError, audit, counters};
 use crate::changes::Changes;
-use crate::domain::{Actor, Event};
+use crate::domain::{Event, Requester};
 
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "licenses", include_str!("migrations/0001_licenses.sql"))];
@@ -181,8 +181,7 @@ impl Tx {
     /// announces it.
     pub async fn commit(
         mut self,
-        actor: &Actor,
-        request_id: Option<&str>,
+        requester: &Requester,
         now: Timestamp,
         event: Event,
     ) -> Result<(), StoreError> {
@@ -191,7 +190,7 @@ impl Tx {
         } else {
             None
         };
-        audit::append(&mut self, actor, request_id, now, event).await?;
+        audit::append(&mut self, requester, now, event).await?;
         match self.inner {
             TxInner::Sqlite(transaction) => transaction.commit().await?,
             TxInner::Postgres(transaction) => transaction.commit().await?,
