@@ -75,7 +75,8 @@ impl Manifest {
     pub fn load(text: &str, origin: &str) -> Result<Loaded, Diagnostics> {
         let mut found = Found::default();
         let compiled = compile(text, &mut found);
-        let warnings = Diagnostics::locate(origin, text, found);
+        let text: Arc<str> = text.into();
+        let warnings = Diagnostics::locate(origin, &text, found);
         match compiled {
             Some(Compilation {
                 tiers,
@@ -84,7 +85,7 @@ impl Manifest {
             }) if !warnings.has_errors() => {
                 let source = Source {
                     origin: origin.into(),
-                    text: text.into(),
+                    text,
                     tiers: tier_places,
                 };
                 Ok(Loaded {

@@ -127,7 +127,7 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// Puts the found problems into order and works out their lines and columns.
-    pub(crate) fn locate(origin: &str, source: &str, found: Found) -> Self {
+    pub(crate) fn locate(origin: &str, source: &Arc<str>, found: Found) -> Self {
         let Found { mut items, omitted } = found;
         if items.is_empty() {
             return Self {
@@ -143,7 +143,7 @@ impl Diagnostics {
         }
         Self {
             origin: origin.into(),
-            source: source.into(),
+            source: Arc::clone(source),
             items,
             omitted,
         }

@@ -129,12 +129,8 @@ fn as_text(value: Spanned<DeValue<'_>>) -> Option<Text<'_>> {
 
 fn texts<'i>(table: &mut DeTable<'i>, key: &str) -> Vec<Text<'i>> {
     match table.remove(key).map(Spanned::into_inner) {
-        Some(DeValue::Array(items)) => {
-            // Nearly every item is a text: room for all of them at once.
-            let mut texts = Vec::with_capacity(items.len());
-            texts.extend(items.into_iter().filter_map(as_text));
-            texts
-        }
+        // Collected in place: the memory of the parser's list becomes that of ours.
+        Some(DeValue::Array(items)) => items.into_iter().filter_map(as_text).collect(),
         _ => Vec::new(),
     }
 }

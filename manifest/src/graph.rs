@@ -7,7 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, EdgeFiltered, EdgeRef};
 
@@ -91,7 +91,7 @@ impl Graph {
     /// first node on; empty when there is none. A console package may require its engine.
     pub(crate) fn cycles(&self) -> Vec<Vec<Node>> {
         let requires = EdgeFiltered::from_fn(&self.0, |edge| *edge.weight() == Edge::Requires);
-        if toposort(&requires, None).is_ok() {
+        if self.is_free_of_cycles() {
             return Vec::new();
         }
         let groups = kosaraju_scc(&requires);
@@ -133,6 +133,42 @@ impl Graph {
             }
         }
         Ways(reached)
+    }
+
+    /// Takes away, again and again, what nothing left requires; a cycle is what stays. On the
+    /// usual path, without cycles, this is several times faster than a search for components.
+    fn is_free_of_cycles(&self) -> bool {
+        let requires = |node| {
+            let edges = self
+                .0
+                .edges(node)
+                .filter(|edge| *edge.weight() == Edge::Requires);
+            edges.map(|edge| edge.target())
+        };
+        let mut required_by = vec![0_usize; self.0.node_count()];
+        for target in self.0.node_indices().flat_map(requires) {
+            if let Some(count) = required_by.get_mut(target.index()) {
+                *count += 1;
+            }
+        }
+        let free = required_by
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count == 0);
+        let mut open: Vec<NodeIndex> = free.map(|(node, _)| NodeIndex::new(node)).collect();
+        let mut left = self.0.node_count();
+        while let Some(node) = open.pop() {
+            left -= 1;
+            for target in requires(node) {
+                if let Some(count) = required_by.get_mut(target.index()) {
+                    *count -= 1;
+                    if *count == 0 {
+                        open.push(target);
+                    }
+                }
+            }
+        }
+        left == 0
     }
 
     /// A shortest cycle through `start` that stays inside.

@@ -18,7 +18,7 @@ pub(crate) fn editable(text: &str, origin: &str) -> Result<DocumentMut, Diagnost
         shape::check(&FILE, &file, &mut found);
     }
     let document = text.parse().ok().filter(|_| !found.has_errors());
-    document.ok_or_else(|| Diagnostics::locate(origin, text, found))
+    document.ok_or_else(|| Diagnostics::locate(origin, &text.into(), found))
 }
 
 /// Lays out the text of a manifest.
