@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use control_plane::demo;
 use control_plane::serve::Server;
 use control_plane::settings::Settings;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// License activation and package gating for vendors of self-hosted software
@@ -67,15 +69,16 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     start_log(&cli.log, cli.log_json)?;
+    let stop = stop_signal().context("cannot wait for signals")?;
     match cli.command {
         Command::Serve { settings, config } => {
             let file = config.as_deref().map(Settings::from_file).transpose()?;
             let config = settings.or(file.unwrap_or_default()).resolve()?;
             let server = Server::open(config, operator_token()).await?;
             announce(&server);
-            server.run(stop_signal()).await
+            server.run(stop).await
         }
-        Command::Demo(options) => demo::run(options, stop_signal()).await,
+        Command::Demo(options) => demo::run(options, stop).await,
     }
 }
 
@@ -119,19 +122,16 @@ fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// SIGINT or SIGTERM.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+/// SIGINT or SIGTERM, from now on: one that comes before anybody waits for it is not lost.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 #[expect(
