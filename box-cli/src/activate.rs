@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
@@ -42,6 +43,8 @@ pub async fn activate(
     );
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(30))
         .build()?;
     let body = json!({ "key": key, "box": { "fingerprint": fingerprint } });
     let response = client
