@@ -22,6 +22,15 @@ pub struct DataDir {
     _lock: File,
 }
 
+/// What to do where a key's file is missing.
+#[derive(Clone, Copy)]
+pub enum Keys<'e> {
+    /// Make it: nothing depends on it yet.
+    MayBeMade(&'e dyn Entropy),
+    /// Refuse: the database was written with it.
+    MustExist,
+}
+
 impl DataDir {
     /// Opens the directory, makes it where it is missing, and locks it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
@@ -76,9 +85,9 @@ impl DataDir {
     }
 
     /// The key that tokens are signed with; made at the first start.
-    pub fn signing_key(&self, entropy: &dyn Entropy) -> anyhow::Result<SigningKey> {
+    pub fn signing_key(&self, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
         let path = self.path.join("signing-key.pem");
-        let pem = read_or_make(&path, || {
+        let pem = read_or_make(&path, keys, |entropy| {
             let seed = Zeroizing::new(random::<32>(entropy)?);
             Ok(SigningKey::from_seed(&seed)?.to_pem()?)
         })?;
@@ -86,9 +95,9 @@ impl DataDir {
     }
 
     /// The key that secrets are hashed with; made at the first start.
-    pub fn hash_key(&self, entropy: &dyn Entropy) -> anyhow::Result<HashKey> {
+    pub fn hash_key(&self, keys: Keys<'_>) -> anyhow::Result<HashKey> {
         let path = self.path.join("hash-key");
-        let hex = read_or_make(&path, || {
+        let hex = read_or_make(&path, keys, |entropy| {
             let bytes = Zeroizing::new(random::<32>(entropy)?);
             Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(&*bytes)))
         })?;
@@ -111,7 +120,8 @@ impl DataDir {
 
 fn read_or_make(
     path: &Path,
-    make: impl FnOnce() -> anyhow::Result<Zeroizing<String>>,
+    keys: Keys<'_>,
+    make: impl FnOnce(&dyn Entropy) -> anyhow::Result<Zeroizing<String>>,
 ) -> anyhow::Result<Zeroizing<String>> {
     match fs::read_to_string(path) {
         Ok(text) => {
@@ -125,7 +135,14 @@ fn read_or_make(
             Ok(Zeroizing::new(text))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let text = make()?;
+            let Keys::MayBeMade(entropy) = keys else {
+                bail!(
+                    "`{}` is missing, and the database was written with it\n  \
+                     hint: restore it from a backup, or from the data directory that the database began with",
+                    path.display()
+                );
+            };
+            let text = make(entropy)?;
             write_secret(path, &text)?;
             Ok(text)
         }
@@ -161,13 +178,15 @@ mod tests {
     fn secrets_are_made_once_and_for_the_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("a/b")).unwrap();
-        let first = data.signing_key(&OsEntropy).unwrap();
-        let second = data.signing_key(&OsEntropy).unwrap();
+        let first = data.signing_key(Keys::MayBeMade(&OsEntropy)).unwrap();
+        let second = data.signing_key(Keys::MayBeMade(&OsEntropy)).unwrap();
         assert_eq!(first.public().id(), second.public().id());
-        let hash_key = data.hash_key(&OsEntropy).unwrap();
+        let hash_key = data.hash_key(Keys::MayBeMade(&OsEntropy)).unwrap();
         assert_eq!(
             hash_key.as_bytes(),
-            data.hash_key(&OsEntropy).unwrap().as_bytes()
+            data.hash_key(Keys::MayBeMade(&OsEntropy))
+                .unwrap()
+                .as_bytes()
         );
         for name in ["signing-key.pem", "hash-key"] {
             let mode = fs::metadata(data.path.join(name))
@@ -179,7 +198,7 @@ mod tests {
         let key = data.path.join("signing-key.pem");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(
-            data.signing_key(&OsEntropy)
+            data.signing_key(Keys::MayBeMade(&OsEntropy))
                 .unwrap_err()
                 .to_string()
                 .contains("chmod 600")

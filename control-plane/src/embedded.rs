@@ -35,7 +35,7 @@ pub async fn feed(operations: Arc<Operations>, gate: SnapshotSender) {
     loop {
         // No news for a while is news enough: the snapshot's date must go on.
         let _ = tokio::time::timeout(REFRESH, changes.changed()).await;
-        if let Err(error) = feed_once(&operations, &gate).await {
+        while let Err(error) = feed_once(&operations, &gate).await {
             tracing::error!(error = &*error, "the gate gets no new snapshot");
             tokio::time::sleep(RETRY).await;
         }

@@ -15,7 +15,7 @@ use registry_gate::{Gate, GateConfig, SnapshotSender, UpstreamConfig};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Keys};
 use crate::domain::{Actor, Requester, Role};
 use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Error, NewCredential, Operations, Policy};
@@ -47,6 +47,7 @@ impl Server {
     /// both ports are taken before anything is written.
     pub async fn open(config: Config, chosen_token: Option<SecretString>) -> anyhow::Result<Self> {
         let tiers = load_manifest(&config)?;
+        chosen_token.as_ref().map(check_chosen).transpose()?;
         let (listener, control_plane_url) = bind("control plane", "--listen", config.listen)?;
         let (gate_listener, gate_url) = bind("gate", "--gate-listen", config.gate_listen)?;
         let registry_url = config.gate_url.clone().unwrap_or_else(|| gate_url.clone());
@@ -54,11 +55,21 @@ impl Server {
         let data = DataDir::open(&config.data)?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(&config, &data).await?;
+        let mut conn = store.read().await?;
+        // Keys are made for a new database only: with others, nothing in an old one would fit.
+        let keys = if credentials::exists(conn.link(), CredentialKind::Operator).await? {
+            Keys::MustExist
+        } else {
+            Keys::MayBeMade(&*entropy)
+        };
+        drop(conn);
+        let (signing_key, hash_key) = (data.signing_key(keys)?, data.hash_key(keys)?);
         let operations = Arc::new(Operations {
-            store: open_store(&config, &data).await?,
+            store,
             tiers,
-            signing_key: data.signing_key(&*entropy)?,
-            hash_key: data.hash_key(&*entropy)?,
+            signing_key,
+            hash_key,
             policy: Policy {
                 issuer: config.issuer,
                 audience: config.audience,
@@ -179,12 +190,15 @@ async fn first_operator(
     }
     drop(conn);
     let kind = CredentialKind::Operator;
-    let token = match &chosen {
-        Some(token) => check_chosen(token)?,
+    let made = chosen.is_none();
+    let token = match chosen {
+        Some(token) => token,
         None => new_secret(kind.prefix(), &random(&*operations.entropy)?),
     };
-    // Kept first: a token that nobody can read would lock everyone out.
-    data.keep_operator_token(&token)?;
+    if made {
+        // Kept first: a token that nobody can read would lock everyone out.
+        data.keep_operator_token(&token)?;
+    }
     let requester = Requester {
         actor: Actor::System,
         request_id: None,
@@ -196,13 +210,13 @@ async fn first_operator(
         expires_at: None,
     };
     match operations.store_credential(&requester, new, &token).await {
-        Ok(_) => Ok(chosen.is_none().then(|| (token, data.operator_token()))),
+        Ok(_) => Ok(made.then(|| (token, data.operator_token()))),
         Err(Error::Fault(fault)) => Err(fault.into()),
         Err(Error::Refused(refusal)) => bail!("{refusal}"),
     }
 }
 
-fn check_chosen(token: &SecretString) -> anyhow::Result<SecretString> {
+fn check_chosen(token: &SecretString) -> anyhow::Result<()> {
     let text = token.expose_secret();
     if !CHOSEN_TOKEN_BYTES.contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
         bail!(
@@ -220,5 +234,5 @@ fn check_chosen(token: &SecretString) -> anyhow::Result<SecretString> {
              hint: check it for a typing error, or choose one that does not begin like ours"
         );
     }
-    Ok(token.clone())
+    Ok(())
 }

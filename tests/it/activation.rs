@@ -128,11 +128,26 @@ async fn pot_23_every_unusable_key_gets_the_same_answer() {
             .as_str()
             .unwrap()
             .to_owned();
+        // Suspended, and revoked since before its tier was taken out of the manifest.
+        let suspended = issue(&plane, json!({ "customerId": "c-2" })).await;
+        let revoked = issue(&plane, json!({ "customerId": "c-3" })).await;
+        plane.sql("UPDATE licenses SET status = 'suspended' WHERE customer_id = 'c-2'");
+        plane
+            .sql("UPDATE licenses SET status = 'revoked', tier = 'gone' WHERE customer_id = 'c-3'");
+        let path = format!("/v1/licenses/{}", revoked["id"].as_str().unwrap());
+        let shown = plane.get(&path, Some(&plane.admin)).await;
+        assert_eq!(
+            (shown.status.as_u16(), &shown.body["tier"]),
+            (200, &json!("gone"))
+        );
+
         let unknown = activation_token::credential::new_secret("tgl_live", &[3; 20]);
         let unknown = secrecy::ExposeSecret::expose_secret(&unknown).to_owned();
         let mut answers = BTreeSet::new();
         for key in [
             expiring["key"].as_str().unwrap(),
+            suspended["key"].as_str().unwrap(),
+            revoked["key"].as_str().unwrap(),
             &unknown,
             &format!("{good}x"),
             &good.to_uppercase(),
@@ -150,8 +165,10 @@ async fn pot_23_every_unusable_key_gets_the_same_answer() {
                 && answers.first().unwrap().contains("license_unusable")
         );
         // The audit log knows why, where the key was a real one.
-        let reasons = plane.sql("SELECT reason FROM audit WHERE reason IS NOT NULL");
-        assert_eq!(reasons, ["license_expired"]);
+        let reasons =
+            plane.sql("SELECT reason FROM audit WHERE reason IS NOT NULL ORDER BY sequence");
+        let expected = ["license_expired", "license_suspended", "license_revoked"];
+        assert_eq!(reasons, expected);
     }
 }
 

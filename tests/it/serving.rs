@@ -251,3 +251,22 @@ async fn the_first_operators_token_can_be_chosen() {
         );
     }
 }
+
+#[tokio::test]
+async fn keys_of_a_database_are_never_replaced_unnoticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = write(dir.path(), "tiers.toml", COMMERCE);
+    let data = dir.path().join("data");
+    let (mut child, _) = tests::process::start(serve(&data, &manifest)).await;
+    child.kill().await.unwrap();
+    for name in ["hash-key", "signing-key.pem"] {
+        let (path, aside) = (data.join(name), dir.path().join(name));
+        std::fs::rename(&path, &aside).unwrap();
+        let text = fails(serve(&data, &manifest)).await;
+        assert!(text.contains(name) && text.contains("restore it"), "{text}");
+        assert!(!path.exists());
+        std::fs::rename(&aside, &path).unwrap();
+    }
+    let (_child, ready) = tests::process::start(serve(&data, &manifest)).await;
+    assert!(ready.starts_with("tollgate ready"));
+}

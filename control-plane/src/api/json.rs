@@ -61,14 +61,27 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn refuse(path: &str, error: &serde_json::Error) -> Problem {
-    // serde speaks of Rust's types; whoever reads this need not know them.
-    let text = error
-        .to_string()
-        .replace("expected u32", "expected a whole number");
+    let text = told(&error.to_string());
     match error.classify() {
         Category::Data if path == "." => invalid(text),
         Category::Data => invalid(format!("`{path}`: {text}")),
         _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_json", text),
+    }
+}
+
+/// serde's text without the value that was sent, which may be a secret, and without the names of
+/// Rust's types, which whoever reads this need not know.
+fn told(text: &str) -> String {
+    let text = match text.split_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),
+        _ => text.to_owned(),
+    };
+    match text.split_once("expected struct ") {
+        Some((_, rest)) => {
+            let place = rest.split_once(' ').map_or("", |(_, place)| place);
+            format!("expected an object {place}")
+        }
+        None => text.replace("expected u32", "expected a whole number"),
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn issue(
     let (license, key) = app.issue_license(&caller.requester, new).await?;
     let view = LicenseView {
         key: Some(key.expose_secret()),
-        ..view(&app, &license)?
+        ..view(&app, &license)
     };
     Ok(private(StatusCode::CREATED, view))
 }
@@ -82,14 +82,15 @@ pub(super) async fn show(
     let id = id.parse().map_err(|_| Refusal::LicenseNotFound)?;
     let license = licenses::get(app.store.read().await?.link(), &id).await?;
     let license = license.ok_or(Refusal::LicenseNotFound)?;
-    Ok(private(StatusCode::OK, view(&app, &license)?))
+    Ok(private(StatusCode::OK, view(&app, &license)))
 }
 
-fn view<'l>(app: &'l Operations, license: &'l License) -> Result<LicenseView<'l>, Problem> {
-    Ok(LicenseView {
+fn view<'l>(app: &'l Operations, license: &'l License) -> LicenseView<'l> {
+    let default = app.tiers.default_tier().name().as_str();
+    LicenseView {
         id: license.id.as_str(),
         customer_id: &license.customer_id,
-        tier: app.tier_of(license)?.name().as_str(),
+        tier: license.tier.as_ref().map_or(default, |tier| tier.as_str()),
         tier_source: if license.tier.is_some() {
             "license"
         } else {
@@ -102,5 +103,5 @@ fn view<'l>(app: &'l Operations, license: &'l License) -> Result<LicenseView<'l>
         metadata: &license.metadata,
         created_at: license.created_at,
         key: None,
-    })
+    }
 }

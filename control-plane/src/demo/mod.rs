@@ -10,10 +10,11 @@ use std::fs;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use actors::{Activation, Box_, Vendor};
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use manifest::{Manifest, TierSets};
 use secrecy::SecretString;
@@ -63,15 +64,22 @@ pub async fn run(
         trimmed(&server.gate_url),
     );
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server.run(async {
+    let mut serving = tokio::spawn(server.run(async {
         // An error means that the sender is gone, which is the end as well.
         let _ = stopped.await;
     }));
 
+    tokio::pin!(shutdown);
     let tour = tokio::select! {
         tour = tour(&options, &manifest, &control_plane, &gate) => tour,
-        () = shutdown => Ok(()),
+        () = &mut shutdown => Err(anyhow!("stopped before the tour was over")),
     };
+    if tour.is_ok() && !options.once {
+        tokio::select! {
+            ended = &mut serving => return ended?,
+            () = shutdown => {}
+        }
+    }
     let _ = stop.send(());
     serving.await??;
     tour
@@ -84,7 +92,10 @@ fn trimmed(url: &url::Url) -> String {
 /// Lays the example manifest into the data directory, once: an edited one stays.
 fn keep_manifest(data: &Path) -> anyhow::Result<PathBuf> {
     let path = data.join("tiers.toml");
-    fs::create_dir_all(data)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
         .with_context(|| format!("cannot make the data directory `{}`", data.display()))?;
     if !path.exists() {
         fs::write(&path, MANIFEST).with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -179,8 +190,7 @@ async fn tour(
     if options.once {
         return say("\nEverything worked.");
     }
-    invite(options, &basic, &growth)?;
-    std::future::pending().await
+    invite(options, &basic, &growth)
 }
 
 fn read_tiers(path: &Path) -> anyhow::Result<TierSets> {

@@ -88,12 +88,17 @@ impl License {
         match self.status {
             LicenseStatus::Revoked => Err(Unusable::Revoked),
             LicenseStatus::Suspended => Err(Unusable::Suspended),
-            LicenseStatus::Active if self.expires_at.is_some_and(|end| end <= now) => {
+            LicenseStatus::Active if self.expires_at.is_some_and(|end| has_come(end, now)) => {
                 Err(Unusable::Expired)
             }
             LicenseStatus::Active => Ok(()),
         }
     }
+}
+
+/// Whether a time has come, in whole seconds, which is how tokens tell time.
+fn has_come(end: Timestamp, now: Timestamp) -> bool {
+    end.as_second() <= now.as_second()
 }
 
 /// An installation that activated a license and holds one of its seats.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use activation_token::credential::is_well_formed;
 use activation_token::{Claims, Packages};
+use entitlements::UnknownKey;
 use jiff::Timestamp;
 use manifest::{Limit, PackageName, PackageSet, Tier};
 use secrecy::{ExposeSecret, SecretString};
@@ -59,7 +60,10 @@ impl Operations {
         request: ActivationRequest,
     ) -> Result<Activation, Error> {
         check_box(request.box_.as_ref())?;
-        if !is_well_formed(&self.policy.license_key_prefix, request.key.expose_secret()) {
+        // Keys that were sold under another prefix are as good as those of today.
+        let key = request.key.expose_secret();
+        let prefix = key.rsplit_once('_').map_or("", |(prefix, _)| prefix);
+        if !is_well_formed(prefix, key) {
             return Err(Refusal::LicenseUnusable.into());
         }
         let now = self.clock.now();
@@ -72,14 +76,14 @@ impl Operations {
             refusal,
             reason: reason.to_owned(),
         };
+        if let Err(unusable) = license.check_usable(now) {
+            let refused = refuse(Refusal::LicenseUnusable, unusable.as_str());
+            return self.refuse(tx, requester, &license, refused, now).await;
+        }
         let tier = self.tier_of(&license)?;
-        let seat = match license.check_usable(now) {
-            Err(unusable) => Err(refuse(Refusal::LicenseUnusable, unusable.as_str())),
-            Ok(()) => {
-                self.take_seat(&mut tx, &license, tier, request.box_, now)
-                    .await?
-            }
-        };
+        let seat = self
+            .take_seat(&mut tx, &license, tier, request.box_, now)
+            .await?;
         let seat = match seat {
             Ok(seat) => seat,
             Err(refused) => return self.refuse(tx, requester, &license, refused, now).await,
@@ -171,9 +175,12 @@ impl Operations {
         if let Some(count) = license.max_boxes {
             return Limit::Count(count.into());
         }
-        let limit = self.catalog().limit(tier.name().as_str(), BOXES_LIMIT);
-        // A manifest that does not declare the limit does not count boxes.
-        limit.unwrap_or(Limit::Unlimited)
+        match self.catalog().limit(tier.name().as_str(), BOXES_LIMIT) {
+            Ok(limit) => limit,
+            // A manifest that does not declare the limit does not count boxes.
+            Err(UnknownKey::Limit(..)) => Limit::Unlimited,
+            Err(_) => Limit::Count(0),
+        }
     }
 
     fn claims(

@@ -18,7 +18,7 @@ pub struct NewCredential {
     pub kind: CredentialKind,
     /// A name for people.
     pub name: String,
-    /// What an operator may do; everything, if not said.
+    /// What an operator may do; read only, if not said.
     pub role: Option<Role>,
     /// When it ends, if ever.
     pub expires_at: Option<Timestamp>,
@@ -49,7 +49,7 @@ impl Operations {
             id: self.fresh(CredentialId::new)?,
             kind: new.kind,
             name: new.name,
-            role: (new.kind == CredentialKind::Operator).then(|| new.role.unwrap_or(Role::Admin)),
+            role: (new.kind == CredentialKind::Operator).then(|| new.role.unwrap_or(Role::Viewer)),
             created_at: now,
             expires_at: new.expires_at,
         };

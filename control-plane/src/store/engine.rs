@@ -93,9 +93,8 @@ impl Store {
 
     /// Connects to PostgreSQL and brings the schema up to date.
     pub async fn open_postgres(url: &str) -> Result<Self, StoreError> {
-        let options = PgPoolOptions::new()
-            .max_connections(READERS)
-            .test_before_acquire(false);
+        // Each connection is tried before its use: a server that was restarted costs no request.
+        let options = PgPoolOptions::new().max_connections(READERS);
         let pool = options.connect(url).await?;
         migrator().run(&pool).await?;
         Self::new(Engine::Postgres(pool)).await
