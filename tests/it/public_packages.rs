@@ -58,7 +58,7 @@ async fn npm_10_public_packages_install_through_the_gate_with_their_closure() {
             .path("node_modules/prosemirror-model/package.json")
             .exists()
     );
-    // Every one of the scope's packages came through the gate.
+    // Every one of the scope's packages stands in the lockfile with its hash.
     let lockfile = std::fs::read_to_string(editor.path("package-lock.json")).unwrap();
     let lockfile: serde_json::Value = serde_json::from_str(&lockfile).unwrap();
     for (path, package) in lockfile["packages"].as_object().unwrap() {

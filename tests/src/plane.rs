@@ -44,6 +44,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    /// The body as it came.
+    pub text: String,
     /// The body, `null` when it is no JSON.
     pub body: Value,
 }
@@ -138,10 +140,12 @@ impl Plane {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer {
             status: parts.status,
             headers: parts.headers,
+            text,
             body,
         }
     }
