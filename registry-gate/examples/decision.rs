@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use activation_token::clock::{Clock, SystemClock};
-use activation_token::snapshot::{Publishers, Snapshot, SnapshotTier};
+use activation_token::snapshot::{Publishers, Revocations, Snapshot, SnapshotTier};
 use activation_token::{Claims, KeySet, Packages, SigningKey};
 use anyhow::{Context, Result, ensure};
 use data_encoding::BASE64URL_NOPAD;
@@ -81,6 +81,7 @@ fn snapshot(key: &SigningKey, set: &PackageSet) -> Result<Snapshot> {
             set: set.digest(),
         }],
         sets: vec![set.iter().cloned().collect()],
+        revocations: Revocations::default(),
         publishers: Publishers {
             hash_key: BASE64URL_NOPAD.encode(&[0; 32]),
             credentials: Vec::new(),

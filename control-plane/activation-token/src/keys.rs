@@ -31,6 +31,9 @@ pub enum KeyError {
     /// Wrong length, no point of the curve, a second spelling of one, or of low order.
     #[error("these are not the 32 bytes of a sound Ed25519 public key")]
     Unsound,
+    /// Not the JWK of one, closed and with its thumbprint as `kid`.
+    #[error("this is not the JWK of an Ed25519 public signing key with its thumbprint as `kid`")]
+    Jwk,
     /// See [`ProviderTaken`].
     #[error(transparent)]
     Provider(#[from] ProviderTaken),
@@ -54,6 +57,23 @@ impl Key {
             jwk,
             decoding,
         })
+    }
+
+    /// Reads one public key as JWK, as strictly as [`KeySet::from_jwks`] reads many.
+    pub fn from_jwk(json: &[u8]) -> Result<Self, KeyError> {
+        if json.len() > JWKS_BYTES_MAX {
+            return Err(KeyError::Jwk);
+        }
+        let wire: WireKey = object(json).ok_or(KeyError::Jwk)?;
+        read_key(&wire).map_err(|error| match error {
+            KeySetError::Form | KeySetError::KeyId => KeyError::Jwk,
+            KeySetError::Key(error) => error,
+        })
+    }
+
+    /// The key as JWK. It is built from the public half, so no private part can leak.
+    pub fn to_jwk(&self) -> &Jwk {
+        &self.jwk
     }
 
     /// The RFC 7638 thumbprint, which tokens name as `kid`.

@@ -5,7 +5,7 @@
 //! ([`Claims`]), whose signature counts ([`KeySet`]), and how a text becomes a [`Verified`]
 //! token ([`Verifier`], the only way to make one). Beside it stand the two other things that
 //! both sides must agree on: the form of credentials ([`credential`]) and the [`snapshot`] a
-//! gate works from.
+//! gate works from, which travels signed with a key of its own, the root key.
 //!
 //! What must stay absent: I/O, clock reads, and any server. Signing is behind the feature
 //! `sign`, which the gate never enables.
@@ -25,7 +25,7 @@ mod tests;
 mod verify;
 
 pub use claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, Packages};
-pub use compact::{TOKEN_BYTES_MAX, TOKEN_TYPE};
+pub use compact::{SNAPSHOT_BYTES_MAX, SNAPSHOT_TYPE, TOKEN_BYTES_MAX, TOKEN_TYPE};
 pub use keys::{Key, KeyError, KeySet, KeySetError};
 pub use provider::ProviderTaken;
 #[cfg(feature = "sign")]

@@ -1,15 +1,17 @@
-//! The private half: signing keys and the encoding of claims.
+//! The private half: signing keys, and what they sign: claims and snapshots.
 
 use std::fmt;
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::claims::{Claims, Packages};
+use crate::compact::{Kind, SNAPSHOT, TOKEN};
 use crate::keys::{Key, KeyError};
-use crate::{TOKEN_BYTES_MAX, TOKEN_TYPE};
+use crate::snapshot::Snapshot;
 
 /// A token longer than this, in bytes, names its packages by digest instead.
 pub const LISTED_BYTES_MAX: usize = 6 * 1024;
@@ -31,11 +33,15 @@ pub enum SignError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The signer failed, or its signature did not verify.
-    #[error("the token could not be signed")]
+    #[error("the signer failed, or its signature did not verify")]
     Signer,
-    /// Even with its packages named by digest, the token is over [`TOKEN_BYTES_MAX`].
-    #[error("the token would be longer than {TOKEN_BYTES_MAX} bytes")]
-    TooLong,
+    /// The text is over the limit of its kind: [`crate::TOKEN_BYTES_MAX`] for a token, even
+    /// with its packages named by digest, or [`crate::SNAPSHOT_BYTES_MAX`].
+    #[error("the signed text would be longer than {bytes_max} bytes")]
+    TooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
 }
 
 impl SigningKey {
@@ -75,41 +81,54 @@ impl SigningKey {
     /// Signs claims. A listed set that would push the token past [`LISTED_BYTES_MAX`] is named
     /// by its digest instead.
     pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
-        let token = self.encode(claims)?;
+        let token = self.encode(&TOKEN, &claims.to_wire())?;
         let token = match &claims.packages {
             Packages::Listed(set) if token.len() > LISTED_BYTES_MAX => {
                 let packages = Packages::Reference(set.digest());
-                self.encode(&Claims {
+                let claims = Claims {
                     packages,
                     ..claims.clone()
-                })?
+                };
+                self.encode(&TOKEN, &claims.to_wire())?
             }
             _ => token,
         };
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(SignError::TooLong);
-        }
-        Ok(token)
+        within(&TOKEN, token)
     }
 
-    fn encode(&self, claims: &Claims) -> Result<String, SignError> {
+    /// Signs a snapshot. This is the work of the **root key**, which signs nothing else: it
+    /// outlives token keys, so that forced removal of one never cuts a gate off from the
+    /// snapshot that says so.
+    pub fn sign_snapshot(&self, snapshot: &Snapshot) -> Result<String, SignError> {
+        within(&SNAPSHOT, self.encode(&SNAPSHOT, snapshot)?)
+    }
+
+    fn encode(&self, kind: &Kind, content: &impl Serialize) -> Result<String, SignError> {
         let header = Header {
-            typ: Some(TOKEN_TYPE.to_owned()),
+            typ: Some(kind.typ.to_owned()),
             kid: Some(self.public.id().to_owned()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &claims.to_wire(), &self.encoding)
+        let text = jsonwebtoken::encode(&header, content, &self.encoding)
             .map_err(|_| SignError::Signer)?;
         // A faulty signature can give the key away, so none leaves unchecked.
-        let good = token
+        let good = text
             .rsplit_once('.')
             .is_some_and(|(signed, signature)| self.public.verifies(signed.as_bytes(), signature));
         if good {
-            Ok(token)
+            Ok(text)
         } else {
             Err(SignError::Signer)
         }
     }
+}
+
+fn within(kind: &Kind, text: String) -> Result<String, SignError> {
+    let bytes_max = kind.bytes_max;
+    if text.len() > bytes_max {
+        return Err(SignError::TooLong { bytes_max });
+    }
+    Ok(text)
 }
 
 /// dalek writes version 2 by itself, which OpenSSL 3.0 and Node 20 do not read.

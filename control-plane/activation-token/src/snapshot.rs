@@ -1,10 +1,25 @@
-//! What a gate is told: everything it decides by, numbered and dated.
+//! What a gate is told: everything it decides by, numbered, dated and signed.
+//!
+//! A snapshot travels and is kept as a compact JWS under the **root key**: a long-lived Ed25519
+//! key that signs snapshots alone. A gate pins its public half. Token keys come and go inside of
+//! snapshots, so taking one out by force never keeps a gate from hearing of it.
 
 use jiff::Timestamp;
 use manifest::{PackageName, SetDigest, TierName};
 use serde::{Deserialize, Serialize};
 
+use crate::compact::{Compact, CompactError, SNAPSHOT, object};
 use crate::credential::SecretDigest;
+use crate::{Key, LEEWAY_SECONDS_MAX, LIFE_SECONDS_MAX};
+
+#[cfg(test)]
+#[cfg(feature = "sign")]
+mod tests;
+
+/// For how many seconds after its `issued_until` a revocation must stand in snapshots. No older
+/// token can be alive after that: none lives longer than [`LIFE_SECONDS_MAX`], a gate forgives
+/// [`LEEWAY_SECONDS_MAX`] at its end, and the gate's clock may be as much behind.
+pub const REVOCATION_SECONDS: i64 = LIFE_SECONDS_MAX + 2 * LEEWAY_SECONDS_MAX as i64;
 
 /// The state of the control plane as far as a gate needs it, replaced whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,8 +43,104 @@ pub struct Snapshot {
     pub tiers: Vec<SnapshotTier>,
     /// Every package set that a token may name by digest, as sorted names.
     pub sets: Vec<Vec<PackageName>>,
+    /// The tokens that no longer count, though their signature is good and their time not over.
+    pub revocations: Revocations,
     /// Who may publish.
     pub publishers: Publishers,
+}
+
+/// Whose tokens no longer count. An entry is needed only while a token from before it can still
+/// be alive: [`REVOCATION_SECONDS`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Revocations {
+    /// By license. A license that stands twice is refused by whichever entry refuses more.
+    pub licenses: Vec<LicenseRevocation>,
+    /// By box, of licenses that go on.
+    pub boxes: Vec<BoxRevocation>,
+}
+
+/// The tokens of a license up to an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LicenseRevocation {
+    /// The license (`lic` of its tokens).
+    pub id: String,
+    /// A whole second: tokens whose `iat` is at or before it are refused. A token that replaces
+    /// them within that same second must therefore be dated one later.
+    pub issued_until: Timestamp,
+    /// Why, which decides what the box is told.
+    pub why: RevokedBecause,
+}
+
+/// Why a license's tokens no longer count, the graver last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RevokedBecause {
+    /// It grants something else now; activating again brings a token that counts.
+    Changed,
+    /// It is suspended; only a reinstatement helps.
+    Suspended,
+    /// It is revoked for good.
+    Revoked,
+}
+
+/// The tokens of a box up to an instant: it was released from its license.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BoxRevocation {
+    /// The box (`box` of its tokens).
+    pub id: String,
+    /// As [`LicenseRevocation::issued_until`].
+    pub issued_until: Timestamp,
+}
+
+/// Why a text is not a snapshot of the control plane that is trusted, in the order in which it
+/// is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UntrustedSnapshot {
+    /// Over [`crate::SNAPSHOT_BYTES_MAX`].
+    #[error("the snapshot is too long")]
+    TooLong,
+    /// Not three parts of canonical base64url.
+    #[error("this is not a signed snapshot")]
+    Form,
+    /// Another algorithm or type, or a header member that does not belong there.
+    #[error("this is signed, but not as a snapshot")]
+    Header,
+    /// Another key signed it.
+    #[error("the snapshot is signed with another key than the root key that is trusted here")]
+    OtherKey,
+    /// The signature does not fit.
+    #[error("the snapshot's signature does not fit")]
+    Signature,
+    /// The root key signed it, but it is of another version, or no snapshot.
+    #[error("the snapshot has not the members that this version knows")]
+    Content,
+}
+
+impl From<CompactError> for UntrustedSnapshot {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::TooLong => Self::TooLong,
+            CompactError::Form => Self::Form,
+            CompactError::Header => Self::Header,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Reads a signed snapshot, if `root` signed it.
+    pub fn from_signed(text: &str, root: &Key) -> Result<Self, UntrustedSnapshot> {
+        let compact = Compact::parse(text, &SNAPSHOT)?;
+        if compact.key_id != root.id() {
+            return Err(UntrustedSnapshot::OtherKey);
+        }
+        if !root.verifies(compact.signed.as_bytes(), compact.signature) {
+            return Err(UntrustedSnapshot::Signature);
+        }
+        object(&compact.payload).ok_or(UntrustedSnapshot::Content)
+    }
 }
 
 /// A tier and the digest of its set.

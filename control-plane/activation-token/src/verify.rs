@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::claims::{Claims, ClaimsError};
-use crate::compact::Compact;
+use crate::compact::{Compact, CompactError, TOKEN};
 use crate::keys::KeySet;
 
 /// The most clock difference a gate may forgive, in seconds.
@@ -60,6 +60,16 @@ pub enum TokenError {
     Audience,
 }
 
+impl From<CompactError> for TokenError {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::TooLong => Self::TooLong,
+            CompactError::Form => Self::Form,
+            CompactError::Header => Self::Header,
+        }
+    }
+}
+
 impl Verifier {
     /// Expects `issuer` and `audience` and forgives `leeway_seconds` of clock difference, at
     /// most [`LEEWAY_SECONDS_MAX`].
@@ -79,7 +89,7 @@ impl Verifier {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<Verified, TokenError> {
-        let compact = Compact::parse(token)?;
+        let compact = Compact::parse(token, &TOKEN)?;
         let key = keys.get(&compact.key_id).ok_or(TokenError::UnknownKey)?;
         if !key.verifies(compact.signed.as_bytes(), compact.signature) {
             return Err(TokenError::Signature);

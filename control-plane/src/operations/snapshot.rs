@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use activation_token::credential::CredentialKind;
-use activation_token::snapshot::{Publishers, Snapshot, SnapshotTier};
+use activation_token::snapshot::{Publishers, Revocations, Snapshot, SnapshotTier};
 use data_encoding::BASE64URL_NOPAD;
 use manifest::{PackageName, SetDigest};
 
@@ -34,6 +34,7 @@ impl Operations {
                 })
                 .collect(),
             sets: self.sets_in_use().await?.into_values().collect(),
+            revocations: Revocations::default(),
             publishers: Publishers {
                 hash_key: BASE64URL_NOPAD.encode(
                     self.hash_key

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use activation_token::clock::{Clock, SettableClock};
 use activation_token::credential::{HashKey, new_secret};
-use activation_token::snapshot::{Publisher, Publishers, Snapshot, SnapshotTier};
+use activation_token::snapshot::{Publisher, Publishers, Revocations, Snapshot, SnapshotTier};
 use activation_token::{Claims, KeySet, Packages, SigningKey};
 use axum::body::Body;
 use axum::response::Response;
@@ -94,6 +94,7 @@ impl World {
             sets: [&basic, &growth]
                 .map(|set| set.iter().cloned().collect())
                 .into(),
+            revocations: Revocations::default(),
             publishers: Publishers {
                 hash_key: BASE64URL_NOPAD.encode(&[3; 32]),
                 credentials: vec![
