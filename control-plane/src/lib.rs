@@ -12,6 +12,7 @@ pub mod domain;
 pub mod embedded;
 pub mod entropy;
 pub mod operations;
+pub mod seal;
 pub mod serve;
 pub mod settings;
 pub mod store;
