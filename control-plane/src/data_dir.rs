@@ -3,24 +3,30 @@
 //! A secret's file is made once, readable by its owner alone, and complete or not there at all.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use activation_token::SigningKey;
 use activation_token::credential::HashKey;
 use anyhow::{Context, bail};
+use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::entropy::{Entropy, random};
+use crate::key_dir::KeyDir;
+use crate::secret_file::{self, Protection};
 
 /// An open data directory. No other process works on it meanwhile.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    protection: Option<Protection>,
     _lock: File,
 }
+
+const HASH_KEY: &str = "hash-key";
 
 /// What to do where a key's file is missing.
 #[derive(Clone, Copy)]
@@ -50,6 +56,7 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
+                protection: None,
                 _lock: lock,
             }),
             Err(TryLockError::WouldBlock) => {
@@ -59,6 +66,17 @@ impl DataDir {
                 Err(error).with_context(|| format!("cannot lock the data directory `{shown}`"))
             }
         }
+    }
+
+    /// Keeps the keys under a passphrase from now on. Files that are plain are encrypted when
+    /// they are next read; without the passphrase nobody can read them again.
+    pub fn protect(
+        self,
+        passphrase: SecretString,
+        entropy: Arc<dyn Entropy>,
+    ) -> anyhow::Result<Self> {
+        let protection = Some(Protection::new(passphrase, entropy)?);
+        Ok(Self { protection, ..self })
     }
 
     /// The SQLite database; made empty where it is missing, so that nobody else may read it.
@@ -94,24 +112,60 @@ impl DataDir {
         SigningKey::from_pem(&pem).with_context(|| format!("cannot use `{}`", path.display()))
     }
 
+    /// The signing keys' own directory. The single key file of an older data directory moves
+    /// there.
+    pub fn signing_keys(&self) -> anyhow::Result<KeyDir> {
+        KeyDir::open(
+            self.path.join("signing-keys"),
+            &self.path.join("signing-key.pem"),
+            self.protection.clone(),
+        )
+    }
+
     /// The key that secrets are hashed with; made at the first start.
     pub fn hash_key(&self, keys: Keys<'_>) -> anyhow::Result<HashKey> {
-        let path = self.path.join("hash-key");
-        let hex = read_or_make(&path, keys, |entropy| {
+        let path = self.path.join(HASH_KEY);
+        let shown = path.display();
+        let text = read_or_make(&path, keys, |entropy| {
             let bytes = Zeroizing::new(random::<32>(entropy)?);
-            Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(&*bytes)))
+            self.hash_key_text(&*bytes)
         })?;
-        let bytes = data_encoding::HEXLOWER
-            .decode(hex.trim_end().as_bytes())
-            .ok();
-        let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
-        let bytes = bytes.with_context(|| format!("`{}` is damaged", path.display()))?;
-        Ok(HashKey::from_bytes(bytes))
+        let text = text.trim_end();
+        let bytes: Option<Zeroizing<Vec<u8>>> = match &self.protection {
+            Some(protection) if secret_file::is_sealed(text) => {
+                let opened = protection.open(HASH_KEY, text)?;
+                Some(opened.with_context(|| {
+                    format!(
+                        "the passphrase is not the one `{shown}` was encrypted with, or it is damaged"
+                    )
+                })?)
+            }
+            None if secret_file::is_sealed(text) => bail!(
+                "`{shown}` is encrypted, and no passphrase is given\n  \
+                 hint: set `key-passphrase-file` or TOLLGATE_KEY_PASSPHRASE"
+            ),
+            _ => HEXLOWER.decode(text.as_bytes()).ok().map(Zeroizing::new),
+        };
+        let bytes =
+            bytes.and_then(|bytes| Some(Zeroizing::new(<[u8; 32]>::try_from(&bytes[..]).ok()?)));
+        let bytes = bytes.with_context(|| format!("`{shown}` is damaged"))?;
+        if self.protection.is_some() && !secret_file::is_sealed(text) {
+            secret_file::write(&path, &self.hash_key_text(&*bytes)?)?;
+        }
+        Ok(HashKey::from_bytes(*bytes))
+    }
+
+    fn hash_key_text(&self, bytes: &[u8]) -> anyhow::Result<Zeroizing<String>> {
+        let text = match &self.protection {
+            Some(protection) => protection.seal(HASH_KEY, bytes)?,
+            None => HEXLOWER.encode(bytes),
+        };
+        Ok(Zeroizing::new(text))
     }
 
     /// Keeps the first operator's token for whoever may read the directory.
     pub fn keep_operator_token(&self, token: &SecretString) -> anyhow::Result<()> {
-        write_secret(
+        secret_file::write(
             &self.operator_token(),
             &format!("{}\n", token.expose_secret()),
         )
@@ -123,54 +177,27 @@ fn read_or_make(
     keys: Keys<'_>,
     make: impl FnOnce(&dyn Entropy) -> anyhow::Result<Zeroizing<String>>,
 ) -> anyhow::Result<Zeroizing<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            let mode = fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                bail!(
-                    "`{0}` can be read by others\n  hint: chmod 600 {0}",
-                    path.display()
-                );
-            }
-            Ok(Zeroizing::new(text))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let Keys::MayBeMade(entropy) = keys else {
-                bail!(
-                    "`{}` is missing, and the database was written with it\n  \
-                     hint: restore it from a backup, or from the data directory that the database began with",
-                    path.display()
-                );
-            };
-            let text = make(entropy)?;
-            write_secret(path, &text)?;
-            Ok(text)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    if let Some(bytes) = secret_file::read(path)? {
+        let text = std::str::from_utf8(&bytes);
+        let text = text.with_context(|| format!("`{}` is damaged", path.display()))?;
+        return Ok(Zeroizing::new(text.to_owned()));
     }
-}
-
-/// Writes beside, syncs, then renames: the file is whole or absent.
-fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    let beside = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent()
-            .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    let Keys::MayBeMade(entropy) = keys else {
+        bail!(
+            "`{}` is missing, and the database was written with it\n  \
+             hint: restore it from a backup, or from the data directory that the database began with",
+            path.display()
+        );
     };
-    write().with_context(|| format!("cannot write `{}`", path.display()))
+    let text = make(entropy)?;
+    secret_file::write(path, &text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::entropy::OsEntropy;
 
@@ -213,5 +240,47 @@ mod tests {
         assert!(error.contains("another tollgate"), "{error}");
         drop(first);
         assert!(DataDir::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn the_hash_key_is_encrypted_once_there_is_a_passphrase() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |passphrase: Option<&str>| {
+            let data = DataDir::open(dir.path()).unwrap();
+            match passphrase {
+                Some(text) => data.protect(SecretString::from(text), Arc::new(OsEntropy)),
+                None => Ok(data),
+            }
+        };
+        let file = dir.path().join("hash-key");
+        let plain = open(None)
+            .unwrap()
+            .hash_key(Keys::MayBeMade(&OsEntropy))
+            .unwrap();
+        let first = fs::read_to_string(&file).unwrap();
+        let read = |passphrase| open(passphrase).unwrap().hash_key(Keys::MustExist);
+        for _ in 0..2 {
+            assert_eq!(
+                read(Some("open sesame")).unwrap().as_bytes(),
+                plain.as_bytes()
+            );
+        }
+        let sealed = fs::read_to_string(&file).unwrap();
+        assert!(
+            secret_file::is_sealed(&sealed) && !sealed.contains(&first),
+            "{sealed}"
+        );
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let error = |passphrase| read(passphrase).unwrap_err().to_string();
+        assert!(error(None).contains("key-passphrase-file"));
+        assert!(error(Some("open barley")).contains("not the one"));
+        fs::write(&file, format!("{sealed}A")).unwrap();
+        assert!(error(Some("open sesame")).contains("damaged"));
+        fs::write(&file, &first[1..]).unwrap();
+        assert!(error(None).contains("damaged"));
+        assert!(open(Some("")).unwrap_err().to_string().contains("empty"));
     }
 }

@@ -14,6 +14,8 @@ mod claims;
 pub mod clock;
 mod compact;
 pub mod credential;
+#[cfg(feature = "sign")]
+mod key_file;
 mod keys;
 mod provider;
 #[cfg(feature = "sign")]
@@ -26,6 +28,8 @@ mod verify;
 
 pub use claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, Packages};
 pub use compact::{SNAPSHOT_BYTES_MAX, SNAPSHOT_TYPE, TOKEN_BYTES_MAX, TOKEN_TYPE};
+#[cfg(feature = "sign")]
+pub use key_file::KeyFileError;
 pub use keys::{Key, KeyError, KeySet, KeySetError};
 pub use provider::ProviderTaken;
 #[cfg(feature = "sign")]

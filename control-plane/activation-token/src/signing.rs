@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ed25519_dalek::pkcs8::spki::der::SecretDocument;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -71,6 +72,18 @@ impl SigningKey {
         pkcs8_v1(&self.private)
             .to_pkcs8_pem(LineEnding::LF)
             .map_err(|_| SignError::Signer)
+    }
+
+    /// The key as PKCS#8 version 1, in binary.
+    pub(crate) fn to_der(&self) -> Result<SecretDocument, SignError> {
+        pkcs8_v1(&self.private)
+            .to_pkcs8_der()
+            .map_err(|_| SignError::Signer)
+    }
+
+    /// The 32 bytes of the public half, from which [`Key::from_bytes`] makes it again.
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.private.verifying_key().to_bytes()
     }
 
     /// The public half.
