@@ -16,11 +16,11 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::data_dir::{DataDir, Keys};
-use crate::domain::{Actor, Requester, Role};
+use crate::domain::{Requester, Role};
 use crate::entropy::{Entropy, OsEntropy, random};
-use crate::operations::{Error, NewCredential, Operations, Policy};
+use crate::operations::{Denials, Error, LastUsed, NewCredential, Operations, Policy};
 use crate::settings::Config;
-use crate::store::{Store, credentials};
+use crate::store::{Database, Store};
 use crate::{api, embedded};
 
 /// A vendor's own first token has at least this many bytes.
@@ -55,17 +55,19 @@ impl Server {
         let data = DataDir::open(&config.data)?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = open_store(&config, &data).await?;
-        let mut conn = store.read().await?;
+        let database = open_database(&config, &data).await?;
+        let is_new = database.is_new().await?;
         // Keys are made for a new database only: with others, nothing in an old one would fit.
-        let keys = if credentials::exists(conn.link(), CredentialKind::Operator).await? {
-            Keys::MustExist
-        } else {
+        let keys = if is_new {
             Keys::MayBeMade(&*entropy)
+        } else {
+            Keys::MustExist
         };
-        drop(conn);
         let (signing_key, hash_key) = (data.signing_key(keys)?, data.hash_key(keys)?);
+        let store = Store::new(database, &hash_key).await?;
         let operations = Arc::new(Operations {
+            denials: Denials::new(store.clone(), Arc::clone(&clock)),
+            last_used: LastUsed::default(),
             store,
             tiers,
             signing_key,
@@ -81,7 +83,11 @@ impl Server {
             clock: Arc::clone(&clock),
             entropy,
         });
-        let new_operator_token = first_operator(&operations, &data, chosen_token).await?;
+        let new_operator_token = match is_new {
+            true => first_operator(&operations, &data, chosen_token).await?,
+            false => None,
+        };
+        operations.note_what_is_served().await.map_err(said)?;
 
         let upstream = config.upstream.map(|url| UpstreamConfig {
             token: config.upstream_token,
@@ -130,6 +136,11 @@ impl Server {
             }
         };
         feed.abort();
+        self.operations.denials.settle().await;
+        if let Err(error) = self.operations.write_notes().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the last notes could not be written");
+        }
         self.operations.store.close().await;
         drop(self.data);
         result.map(drop).context("a listener failed")
@@ -165,30 +176,24 @@ fn bind(what: &str, flag: &str, address: SocketAddr) -> anyhow::Result<(TcpListe
     Ok((listener, url))
 }
 
-async fn open_store(config: &Config, data: &DataDir) -> anyhow::Result<Store> {
+async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Database> {
     if let Some(url) = &config.database_url {
-        return Store::open_postgres(url.expose_secret())
+        return Database::open_postgres(url.expose_secret())
             .await
             .context("cannot open the PostgreSQL database of `database-url`");
     }
     let file = data.database()?;
-    Store::open_sqlite(&file)
+    Database::open_sqlite(&file)
         .await
         .with_context(|| format!("cannot open the database `{}`", file.display()))
 }
 
-/// Makes the first operator where there is none yet, with the token the vendor chose or a fresh
-/// one.
+/// Makes the first operator, with the token the vendor chose or a fresh one.
 async fn first_operator(
     operations: &Operations,
     data: &DataDir,
     chosen: Option<SecretString>,
 ) -> anyhow::Result<Option<(SecretString, PathBuf)>> {
-    let mut conn = operations.store.read().await?;
-    if credentials::exists(conn.link(), CredentialKind::Operator).await? {
-        return Ok(None);
-    }
-    drop(conn);
     let kind = CredentialKind::Operator;
     let made = chosen.is_none();
     let token = match chosen {
@@ -199,20 +204,26 @@ async fn first_operator(
         // Kept first: a token that nobody can read would lock everyone out.
         data.keep_operator_token(&token)?;
     }
-    let requester = Requester {
-        actor: Actor::System,
-        request_id: None,
-    };
     let new = NewCredential {
         kind,
         name: "first operator".to_owned(),
         role: Some(Role::Admin),
         expires_at: None,
     };
-    match operations.store_credential(&requester, new, &token).await {
-        Ok(_) => Ok(made.then(|| (token, data.operator_token()))),
-        Err(Error::Fault(fault)) => Err(fault.into()),
-        Err(Error::Refused(refusal)) => bail!("{refusal}"),
+    let mut tx = operations.store.begin().await?;
+    let system = Requester::system();
+    let stored = operations
+        .store_credential(&mut tx, &system, new, &token)
+        .await;
+    tx.commit(stored.map_err(said)?).await?;
+    Ok(made.then(|| (token, data.operator_token())))
+}
+
+/// An operation's error, for whoever starts the program.
+fn said(error: Error) -> anyhow::Error {
+    match error {
+        Error::Fault(fault) => fault.into(),
+        Error::Refused(refusal) => anyhow::anyhow!("{refusal}"),
     }
 }
 

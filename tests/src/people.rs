@@ -1,5 +1,7 @@
 //! The vendor and what a box gets from it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use control_plane::demo::samples::{self, Sample};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -76,7 +78,9 @@ impl Vendor {
         let request = self
             .client
             .post(format!("{}/v1/activate", self.control_plane));
-        let response = send(request.json(&json!({ "key": key }))).await;
+        let nth = NEXT_BOX.fetch_add(1, Ordering::SeqCst);
+        let body = json!({ "key": key, "box": { "fingerprint": format!("box-{nth}") } });
+        let response = send(request.json(&body)).await;
         assert_eq!(response.status(), 200);
         let body: Value = response.json().await.unwrap();
         Activation {
@@ -115,6 +119,9 @@ impl Vendor {
         }
     }
 }
+
+/// Every activation is another box.
+static NEXT_BOX: AtomicU32 = AtomicU32::new(0);
 
 /// A client without proxies, redirects or patience for hanging servers.
 pub fn client() -> Client {

@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control_plane::api;
-use control_plane::domain::{Actor, Requester, Role};
+use control_plane::domain::{Requester, Role};
 use control_plane::entropy::OsEntropy;
-use control_plane::operations::{NewCredential, Operations, Policy};
-use control_plane::store::Store;
+use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
+use control_plane::store::{self, Store};
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
@@ -59,25 +59,30 @@ impl Plane {
 
     async fn new(database: Database, manifest: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (store, reader) = match database {
+        let (opened, reader) = match database {
             Database::Sqlite => {
                 let file = dir.path().join("tollgate.db");
                 let name = file.to_str().unwrap().to_owned();
-                (Store::open_sqlite(&file).await, ("sqlite3", name))
+                (store::Database::open_sqlite(&file).await, ("sqlite3", name))
             }
             Database::Postgres => {
                 let url = new_postgres_database().await;
-                (Store::open_postgres(&url).await, ("psql", url))
+                (store::Database::open_postgres(&url).await, ("psql", url))
             }
         };
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+        let hash_key = HashKey::from_bytes([2; 32]);
+        let store = Store::new(opened.expect("a new database"), &hash_key).await;
+        let store = store.expect("a store");
         let operations = Arc::new(Operations {
-            store: store.expect("a new store"),
+            denials: Denials::new(store.clone(), clock.clone()),
+            last_used: LastUsed::default(),
+            store,
             tiers: crate::tiers(manifest),
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
             signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
-            hash_key: HashKey::from_bytes([2; 32]),
+            hash_key,
             policy: Policy {
                 issuer: "tollgate".into(),
                 audience: "tollgate-gate".into(),
@@ -130,6 +135,13 @@ impl Plane {
             .collect()
     }
 
+    /// Changes something as the administrator and returns what was answered.
+    pub async fn admin_posts(&self, path: &str, body: &Value) -> Value {
+        let answer = self.post(path, Some(&self.admin), body).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        answer.body
+    }
+
     /// How many audit rows there are.
     pub fn audit_rows(&self) -> String {
         self.sql("SELECT COUNT(*) FROM audit").concat()
@@ -179,17 +191,16 @@ pub fn json_request(
 }
 
 async fn make_operator(operations: &Operations, role: Role) -> String {
-    let requester = Requester {
-        actor: Actor::System,
-        request_id: None,
-    };
     let new = NewCredential {
         kind: CredentialKind::Operator,
         name: "a test".into(),
         role: Some(role),
         expires_at: None,
     };
-    let created = operations.create_credential(&requester, new).await;
-    let (_, secret) = created.unwrap_or_else(|error| panic!("{error:?}"));
+    let mut tx = operations.store.begin().await.unwrap();
+    let system = Requester::system();
+    let created = operations.create_credential(&mut tx, &system, new).await;
+    let created = created.unwrap_or_else(|error| panic!("{error:?}"));
+    let (_, secret) = tx.commit(created).await.unwrap();
     secret.expose_secret().to_owned()
 }

@@ -125,7 +125,8 @@ impl HashKey {
         &self.0
     }
 
-    fn mac(&self, message: &[u8]) -> [u8; 32] {
+    /// HMAC-SHA-256 over a message.
+    pub fn mac(&self, message: &[u8]) -> [u8; 32] {
         // HMAC takes a key of any length; `new` takes the full block.
         let mut key = [0; 64];
         for (to, from) in key.iter_mut().zip(self.0) {

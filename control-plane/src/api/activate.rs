@@ -1,78 +1,164 @@
-//! `POST /v1/activate`.
+//! `POST /v1/activate`, and who may ask with a license key alone.
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use std::net::IpAddr;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use manifest::PackageName;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
-use super::json::{Body, private};
-use super::problem::Problem;
+use super::problem::{Problem, WriteProblems};
 use super::request::RequestId;
-use crate::domain::Actor;
-use crate::operations::{ActivationRequest, BoxRequest};
+use super::write::{Command, Halt, IdempotencyKey, Write};
+use crate::domain::{Actor, Refusal};
+use crate::operations::{Activation, ActivationRequest, BoxRequest};
 
-#[derive(Deserialize)]
+/// What a box sends to activate.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Request {
+pub(super) struct ActivateRequest {
+    /// The license key.
     key: String,
+    /// Which box; may be left out where the license does not count boxes.
     #[serde(rename = "box")]
-    box_: Option<RequestBox>,
+    box_: Option<ActivateBox>,
     /// Sent by the Potter platform's boxes. The license alone decides.
     #[serde(rename = "org")]
     _org: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Which box activates.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RequestBox {
+struct ActivateBox {
+    /// The same at each activation of this machine.
+    #[schema(min_length = 1, max_length = 256)]
     fingerprint: String,
+    /// A name for people.
+    #[schema(max_length = 100)]
     name: Option<String>,
 }
 
-#[derive(Serialize)]
+/// An activation.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    token: &'a str,
-    token_type: &'a str,
+#[schema(as = Activation)]
+pub(super) struct ActivationView {
+    /// The activation token, to be sent to the registry as bearer.
+    token: String,
+    #[schema(pattern = "^Bearer$")]
+    token_type: &'static str,
+    /// Seconds.
     expires_in: i64,
-    tier: &'a str,
-    customer_id: &'a str,
-    license_id: &'a str,
-    box_id: Option<&'a str>,
-    packages: Vec<&'a PackageName>,
-    registry_url: &'a str,
+    tier: String,
+    customer_id: String,
+    license_id: String,
+    box_id: Option<String>,
+    /// What may be installed.
+    #[schema(value_type = Vec<String>)]
+    packages: Vec<PackageName>,
+    registry_url: String,
 }
 
-/// Exchanges a license key for an activation token.
+/// Whoever holds a license key, which is all the credential that is asked for.
+pub(super) struct KeyHolder {
+    address: Option<IpAddr>,
+}
+
+impl FromRequestParts<App> for KeyHolder {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self {
+            address: app.client_address(parts),
+        })
+    }
+}
+
+impl KeyHolder {
+    /// Lets those pass whose key exists, as often as they may. Strangers never get as far as the
+    /// writer, and a key that cannot be one costs no read at all.
+    pub(super) async fn admit(
+        &self,
+        app: &App,
+        key: &SecretString,
+        fingerprint: Option<&str>,
+    ) -> Result<HeaderMap, Problem> {
+        if !app.knows_license_key(key).await? {
+            app.limits.guess(self.address)?;
+            return Err(Refusal::LicenseUnusable.into());
+        }
+        app.limits
+            .activation(app.license_key_digest(key), fingerprint)
+    }
+
+    /// Begins a write.
+    pub(super) async fn write(
+        &self,
+        app: &App,
+        request_id: &RequestId,
+        key: &SecretString,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<Write, Halt> {
+        let scope = app.license_key_digest(key).to_string();
+        let by = request_id.requester(Actor::KeyHolder);
+        Write::begin(app, by, &scope, idempotency_key).await
+    }
+}
+
+/// Exchange a license key for an activation token.
+///
+/// The license key in the body is the credential. The same box again renews its token and takes
+/// no further seat.
+#[utoipa::path(post, path = "/v1/activate", operation_id = "activate", tag = "boxes",
+    security(()), params(super::openapi::IdempotencyParam),
+    responses((status = 200, body = ActivationView), WriteProblems))]
 pub(super) async fn activate(
     State(app): State<App>,
     request_id: RequestId,
-    Body(request): Body<Request>,
-) -> Result<Response, Problem> {
+    holder: KeyHolder,
+    command: Command<ActivateRequest>,
+) -> Result<Response, Halt> {
+    let ActivateRequest { key, box_, .. } = command.body;
     let request = ActivationRequest {
-        key: SecretString::from(request.key),
-        box_: request.box_.map(|b| BoxRequest {
-            fingerprint: b.fingerprint,
-            name: b.name,
+        key: SecretString::from(key),
+        box_: box_.map(|box_| BoxRequest {
+            fingerprint: box_.fingerprint,
+            name: box_.name,
         }),
     };
-    let activation = app
-        .activate(&request_id.requester(Actor::KeyHolder), request)
+    let fingerprint = request.box_.as_ref().map(|box_| box_.fingerprint.as_str());
+    let limits = holder.admit(&app, &request.key, fingerprint).await?;
+    let mut write = holder
+        .write(&app, &request_id, &request.key, command.key)
         .await?;
+    let activation = app.activate(&mut write.tx, &write.by, request).await?;
+    let registry_url = app.policy.registry_url.to_string();
+    let mut response = write
+        .answer(StatusCode::OK, activation, |activation| {
+            view(activation, registry_url)
+        })
+        .await?;
+    response.headers_mut().extend(limits);
+    Ok(response)
+}
+
+fn view(activation: &Activation, registry_url: String) -> ActivationView {
     let claims = &activation.claims;
-    let answer = Answer {
-        token: &activation.token,
+    ActivationView {
+        token: activation.token.clone(),
         token_type: "Bearer",
         expires_in: activation.expires_in,
-        tier: claims.tier.as_str(),
-        customer_id: &claims.customer_id,
-        license_id: &claims.license_id,
-        box_id: claims.box_id.as_deref(),
-        packages: activation.packages.iter().collect(),
-        registry_url: app.policy.registry_url.as_str(),
-    };
-    Ok(private(StatusCode::OK, answer))
+        tier: claims.tier.to_string(),
+        customer_id: claims.customer_id.clone(),
+        license_id: claims.license_id.clone(),
+        box_id: claims.box_id.clone(),
+        packages: activation.packages.iter().cloned().collect(),
+        registry_url,
+    }
 }

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use activation_token::credential::{CredentialKind, is_well_formed};
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use secrecy::SecretString;
@@ -12,7 +12,8 @@ use secrecy::SecretString;
 use super::App;
 use super::problem::Problem;
 use super::request::RequestId;
-use crate::domain::{Actor, Caller, Requester, Right};
+use super::write::{Halt, IdempotencyKey, Write};
+use crate::domain::{Actor, Caller, Event, Requester, Right};
 use crate::operations::Operations;
 use crate::store::credentials;
 
@@ -42,42 +43,86 @@ demand!(
     ReadTiers,
     ReadLicenses,
     WriteLicenses,
+    ReadAudit,
+    ReadMetrics,
+    ReadSettings,
     ManageCredentials,
+    ManageKeys,
+    ManageWebhooks,
     ReadSnapshot
 );
+
+impl<R> Allowed<R> {
+    /// Begins a write of this caller's.
+    pub(super) async fn write(self, app: &App, key: Option<IdempotencyKey>) -> Result<Write, Halt> {
+        let scope = self.requester.actor.as_str().to_owned();
+        Write::begin(app, self.requester, &scope, key).await
+    }
+}
 
 impl<R: Demand> FromRequestParts<App> for Allowed<R> {
     type Rejection = Problem;
 
+    /// What is refused here is kept in the audit log.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = bearer(parts).ok_or_else(|| {
-            let detail = "send a credential as `Authorization: Bearer …`";
-            Problem::new(StatusCode::UNAUTHORIZED, "credential_missing", detail)
-        })?;
-        let caller = find(app, token).await?.ok_or_else(|| {
-            let detail = "the credential is unknown, expired or revoked";
-            Problem::new(StatusCode::UNAUTHORIZED, "credential_invalid", detail)
-        })?;
-        if !caller.may(R::RIGHT) {
-            let detail = match caller.role {
-                Some(role) => format!(
-                    "an operator with the role `{}` may not do this",
-                    role.as_str()
-                ),
-                None => format!(
-                    "the credential of a {} may not do this",
-                    caller.kind.as_str()
-                ),
-            };
-            return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail));
-        }
         let Ok(request_id) = RequestId::from_request_parts(parts, app).await;
-        let requester = request_id.requester(Actor::Credential(caller.id));
-        Ok(Self {
-            requester,
-            right: PhantomData,
-        })
+        let (actor, problem) = match check(parts, app, R::RIGHT).await? {
+            Ok(caller) => {
+                return Ok(Self {
+                    requester: request_id.requester(Actor::Credential(caller.id)),
+                    right: PhantomData,
+                });
+            }
+            Err(denied) => denied,
+        };
+        let path = parts
+            .extensions
+            .get::<MatchedPath>()
+            .map(MatchedPath::as_str);
+        let event = Event {
+            after: Some(serde_json::json!({ "method": parts.method.as_str() })),
+            reason: Some(problem.code().to_owned()),
+            ..Event::new("access.denied", &path.unwrap_or_default())
+        };
+        app.denials.note(&request_id.requester(actor), event);
+        Err(problem)
     }
+}
+
+/// Who asks, if they may; else who they are, as far as that is known, and why not.
+async fn check(
+    parts: &Parts,
+    app: &App,
+    right: Right,
+) -> Result<Result<Caller, (Actor, Problem)>, Problem> {
+    let unauthorized = |code, detail| {
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        Ok(Err((Actor::Unknown, problem)))
+    };
+    let Some(token) = bearer(parts) else {
+        let detail = "send a credential as `Authorization: Bearer …`";
+        return unauthorized("credential_missing", detail);
+    };
+    let Some(caller) = find(app, token).await? else {
+        let detail = "the credential is unknown, expired or revoked";
+        return unauthorized("credential_invalid", detail);
+    };
+    app.last_used.note(&caller.id, app.clock.now());
+    if caller.may(right) {
+        return Ok(Ok(caller));
+    }
+    let detail = match caller.role {
+        Some(role) => format!(
+            "an operator with the role `{}` may not do this",
+            role.as_str()
+        ),
+        None => format!(
+            "the credential of a {} may not do this",
+            caller.kind.as_str()
+        ),
+    };
+    let problem = Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail);
+    Ok(Err((Actor::Credential(caller.id), problem)))
 }
 
 fn bearer(parts: &Parts) -> Option<&str> {

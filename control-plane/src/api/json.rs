@@ -1,9 +1,6 @@
 //! JSON bodies, in and out.
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -11,41 +8,20 @@ use serde_json::error::Category;
 
 use super::problem::Problem;
 
-/// A request body: one JSON object, without members that nobody asked for.
-pub(super) struct Body<T>(pub(super) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "send the body as `Content-Type: application/json`",
-            ));
-        }
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "body_too_large",
-                        format!("a body has at most {} bytes", super::BODY_BYTES_MAX),
-                    ),
-                    _ => Problem::new(
-                        StatusCode::BAD_REQUEST,
-                        "unreadable_body",
-                        "the body did not arrive whole",
-                    ),
-                })?;
-        parse(&bytes).map(Self)
+/// Refuses a body that is not said to be JSON.
+pub(super) fn require(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_json(headers) {
+        return Ok(());
     }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "send the body as `Content-Type: application/json`",
+    ))
 }
 
 /// Reads an object. serde would take an array for one as well, member by member.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     if matches!(bytes.trim_ascii_start().first(), None | Some(b'{')) {
         let read = serde_path_to_error::deserialize(&mut json);
@@ -98,10 +74,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// An answer that nobody may keep: it holds a secret, or what only its asker may see.
-pub(super) fn private(status: StatusCode, body: impl Serialize) -> Response {
-    let mut response = (status, Json(body)).into_response();
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+pub(super) fn private(status: StatusCode, body: String) -> Response {
+    const HEADERS: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, HEADERS, body).into_response()
+}
+
+/// What was asked for, for nobody else to keep.
+pub(super) fn shown(body: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_string(body).map_err(Problem::fault)?;
+    Ok(private(StatusCode::OK, body))
 }

@@ -16,7 +16,9 @@ struct Jwks {
     set: jsonwebtoken::jwk::JwkSet,
 }
 
-/// Public, and the same for everyone.
+/// The keys that tokens are verified with.
+#[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "getKeySet", tag = "boxes",
+    security(()), responses((status = 200, body = Object)))]
 pub(super) async fn show(State(app): State<App>) -> impl IntoResponse {
     let body = Jwks {
         algorithm: "EdDSA",

@@ -1,74 +1,149 @@
-//! EDGE. Extract → one operation or read → render. The whole API stands on this screen.
+//! EDGE. Extract → one operation or read → render. The whole API stands on this screen; each
+//! handler says its path.
 
 mod activate;
+mod audit;
+mod boxes;
 mod caller;
 mod credentials;
+mod customers;
 mod gate;
 mod health;
+mod import;
 mod json;
 mod jwks;
 mod licenses;
+mod limits;
+mod openapi;
 mod problem;
+mod query;
 mod request;
 mod tiers;
+mod write;
 
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::routing::{get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::domain::{FieldError, Refusal};
 use crate::operations::Operations;
+use limits::Limits;
+use write::RunningKeys;
 
 /// What a handler works with.
-type App = Arc<Operations>;
+pub(crate) type App = Arc<Edge>;
+
+/// The operations, and what the edge itself has to remember.
+pub(crate) struct Edge {
+    operations: Arc<Operations>,
+    limits: Limits,
+    running: RunningKeys,
+}
+
+impl Deref for Edge {
+    type Target = Operations;
+
+    fn deref(&self) -> &Operations {
+        &self.operations
+    }
+}
 
 /// The longest body that is read, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// No request takes longer.
 const TIME_MAX: Duration = Duration::from_secs(30);
+const REASON_BYTES_MAX: usize = 500;
 
 /// The control plane's HTTP interface.
 pub fn router(operations: Arc<Operations>) -> Router {
-    Router::new()
-        // Operators.
-        .route("/v1/licenses", post(licenses::issue))
-        .route("/v1/licenses/{id}", get(licenses::show))
-        .route("/v1/credentials", post(credentials::create))
-        // Operators and applications.
-        .route("/v1/tiers", get(tiers::list))
-        .route("/v1/tiers/{tier}/packages", get(tiers::packages))
-        .route("/v1/manifest", get(tiers::manifest))
-        // Boxes: the license key in the body is the credential.
-        .route("/v1/activate", post(activate::activate))
-        // Gates.
-        .route("/v1/gate/snapshot", get(gate::snapshot))
-        // Everyone.
-        .route("/.well-known/jwks.json", get(jwks::show))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
+    let app = Arc::new(Edge {
+        operations: Arc::clone(&operations),
+        limits: Limits::default(),
+        running: RunningKeys::default(),
+    });
+    let (documented, document) = documented().split_for_parts();
+    let document = Arc::new(document);
+    documented
         // The same handlers under the names that boxes of the Potter platform know.
         .route("/license/keys", post(licenses::issue))
         .route("/license/activate", post(activate::activate))
         .route("/license/jwks", get(jwks::show))
+        .route("/openapi.json", get(move || openapi::document(document)))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(
             ServiceBuilder::new()
                 .layer(axum::middleware::from_fn_with_state(
-                    Arc::clone(&operations),
+                    operations,
                     request::identify,
                 ))
                 .layer(CatchPanicLayer::custom(problem::panicked))
                 .layer(TimeoutLayer::with_status_code(
                     StatusCode::SERVICE_UNAVAILABLE,
                     TIME_MAX,
-                ))
-                .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX)),
+                )),
         )
-        .with_state(operations)
+        .with_state(app)
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        // Operators.
+        .routes(routes!(licenses::issue, licenses::list))
+        .routes(routes!(import::import))
+        .routes(routes!(licenses::show, licenses::change))
+        .routes(routes!(licenses::suspend))
+        .routes(routes!(licenses::reinstate))
+        .routes(routes!(licenses::revoke))
+        .routes(routes!(licenses::rotate_key))
+        .routes(routes!(boxes::list))
+        .routes(routes!(boxes::release))
+        .routes(routes!(
+            customers::show,
+            customers::assign,
+            customers::release
+        ))
+        .routes(routes!(credentials::create, credentials::list))
+        .routes(routes!(credentials::revoke))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        // Operators and applications.
+        .routes(routes!(tiers::list))
+        .routes(routes!(tiers::packages))
+        .routes(routes!(tiers::manifest))
+        // Boxes: the license key in the body is the credential.
+        .routes(routes!(activate::activate))
+        .routes(routes!(boxes::deactivate))
+        // Gates.
+        .routes(routes!(gate::snapshot))
+        // Everyone.
+        .routes(routes!(jwks::show))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+impl Edge {
+    /// Where a request comes from, if that is known.
+    fn client_address(&self, parts: &Parts) -> Option<IpAddr> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        peer.map(|ConnectInfo(address)| address.ip())
+    }
+}
+
+/// A reason as the audit log keeps it.
+fn reason(text: String) -> Result<String, Refusal> {
+    Refusal::unless_all_hold([FieldError::in_text("reason", &text, REASON_BYTES_MAX)])?;
+    Ok(text)
 }

@@ -1,13 +1,16 @@
 //! Refusal or fault → status and problem body (RFC 9457). The one place that logs faults.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::openapi::{Content, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
-use crate::domain::Refusal;
+use crate::domain::{FieldError, Refusal};
 use crate::operations::{Error, Fault};
 use crate::store::StoreError;
 
@@ -19,27 +22,105 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<ProblemField>,
+    /// Seconds.
+    retry_after: Option<u64>,
     fault: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
+/// Whoever meets a database that is gone may try again after so many seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
 /// One member of the request and what is wrong with it.
-#[derive(Debug, Clone, Serialize)]
-struct ProblemField {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct ProblemField {
     field: &'static str,
     message: String,
 }
 
-/// The body, `application/problem+json`. `type` is left at its default, `about:blank`.
-#[derive(Serialize)]
+impl ProblemField {
+    /// Each member that a refusal is about.
+    pub(super) fn of(refusal: &Refusal) -> Vec<Self> {
+        let Refusal::InvalidFields(errors) = refusal else {
+            return Vec::new();
+        };
+        let field = |error: &FieldError| Self {
+            field: error.field,
+            message: error.message.clone(),
+        };
+        errors.iter().map(field).collect()
+    }
+}
+
+/// A problem (RFC 9457). `type` is left at its default, `about:blank`.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Body<'p> {
+#[schema(as = Problem)]
+pub(super) struct Body<'p> {
+    /// The status in words.
     title: &'p str,
+    /// The HTTP status.
     status: u16,
+    /// What programs go by; it never changes.
     code: &'p str,
+    /// What is wrong, and what to do.
     detail: &'p str,
+    /// Each member of the request that is wrong.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
     errors: &'p [ProblemField],
+    /// The request's id, which finds it in the log and in the audit log.
     request_id: &'p str,
+}
+
+/// The statuses that every reading route may answer with instead of a success.
+pub(super) struct ReadProblems;
+
+/// The statuses that every writing route may answer with instead of a success.
+pub(super) struct WriteProblems;
+
+const READ_PROBLEMS: [(&str, &str); 7] = [
+    ("400", "The request cannot be read"),
+    ("401", "No credential, or none that is known"),
+    ("403", "The credential may not do this"),
+    ("404", "There is no such thing"),
+    ("422", "The request breaks a rule"),
+    ("500", "Something broke"),
+    ("503", "The database does not answer"),
+];
+
+const WRITE_PROBLEMS: [(&str, &str); 4] = [
+    (
+        "409",
+        "The state of things forbids it, or a request with this idempotency key still runs",
+    ),
+    ("413", "The body is too large"),
+    ("415", "The body is not of the right type"),
+    ("429", "Too many requests"),
+];
+
+fn declared(problems: &[(&str, &str)]) -> BTreeMap<String, RefOr<OpenApiResponse>> {
+    let declare = |&(status, text): &(&str, &str)| {
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description(text)
+            .content("application/problem+json", content);
+        (status.to_owned(), response.build().into())
+    };
+    problems.iter().map(declare).collect()
+}
+
+impl IntoResponses for ReadProblems {
+    fn responses() -> BTreeMap<String, RefOr<OpenApiResponse>> {
+        declared(&READ_PROBLEMS)
+    }
+}
+
+impl IntoResponses for WriteProblems {
+    fn responses() -> BTreeMap<String, RefOr<OpenApiResponse>> {
+        let mut all = declared(&READ_PROBLEMS);
+        all.extend(declared(&WRITE_PROBLEMS));
+        all
+    }
 }
 
 impl Problem {
@@ -49,11 +130,26 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after: None,
             fault: None,
         }
     }
 
-    fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    /// The caller has asked too often and may ask again in so many seconds.
+    pub(super) fn too_many(retry_after: u64, detail: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(retry_after.max(1)),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+        }
+    }
+
+    /// The stable code.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Something broke that the caller can do nothing about.
+    pub(super) fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         let detail = "something broke on our side; the request id finds it in the log";
         let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail);
         Self {
@@ -89,9 +185,12 @@ impl Problem {
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         response
     }
 }
@@ -111,33 +210,41 @@ impl From<Refusal> for Problem {
             | Refusal::UnknownPackages(_)
             | Refusal::InvalidFields(_)
             | Refusal::BoxRequired => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::LicenseNotFound => StatusCode::NOT_FOUND,
+            Refusal::LicenseNotFound
+            | Refusal::BoxNotFound
+            | Refusal::CredentialNotFound
+            | Refusal::CustomerTierNotFound => StatusCode::NOT_FOUND,
+            Refusal::LicenseRevoked | Refusal::LastAdmin => StatusCode::CONFLICT,
             Refusal::LicenseUnusable | Refusal::BoxLimitReached { .. } => StatusCode::FORBIDDEN,
         };
-        let problem = Self::new(status, refusal.code(), refusal.to_string());
-        let errors = match refusal {
-            Refusal::InvalidFields(errors) => errors
-                .into_iter()
-                .map(|error| ProblemField {
-                    field: error.field,
-                    message: error.message,
-                })
-                .collect(),
-            _ => Vec::new(),
-        };
-        Self { errors, ..problem }
+        Self {
+            errors: ProblemField::of(&refusal),
+            ..Self::new(status, refusal.code(), refusal.to_string())
+        }
     }
 }
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self::fault(fault)
+        match fault {
+            Fault::Store(error) => error.into(),
+            fault => Self::fault(fault),
+        }
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::fault(error)
+        if !error.is_outage() {
+            return Self::fault(error);
+        }
+        let detail = "the database does not answer; send the request again later";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            fault: Some(Arc::new(error)),
+            retry_after: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(status, "database_unavailable", detail)
+        }
     }
 }
 

@@ -3,25 +3,28 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use manifest::{Limit, PackageName};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::caller::{Allowed, ReadTiers};
-use super::json::private;
-use super::problem::Problem;
+use super::json::shown;
+use super::problem::{Problem, ReadProblems};
 use crate::operations::Operations;
 
-#[derive(Serialize)]
+/// The tiers, ascending.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TierList<'t> {
+pub(super) struct TierList<'t> {
     tiers: Vec<TierView<'t>>,
 }
 
-#[derive(Serialize)]
+/// A tier.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Tier)]
 struct TierView<'t> {
     name: &'t str,
     default: bool,
@@ -32,17 +35,21 @@ struct TierView<'t> {
     digest: String,
 }
 
-#[derive(Serialize)]
+/// A tier's packages.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TierPackages<'t> {
+pub(super) struct TierPackages<'t> {
     tier: &'t str,
     digest: String,
+    #[schema(value_type = Vec<String>)]
     packages: Vec<&'t PackageName>,
 }
 
-#[derive(Serialize)]
+/// The manifest in force.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ManifestView<'t> {
+#[schema(as = Manifest)]
+pub(super) struct ManifestView<'t> {
     scope: &'t str,
     default_tier: &'t str,
     features: Vec<&'t str>,
@@ -51,12 +58,23 @@ struct ManifestView<'t> {
     digest: String,
 }
 
-/// `GET /v1/tiers`: the tiers in ascending order (KUM-9).
-pub(super) async fn list(State(app): State<App>, _caller: Allowed<ReadTiers>) -> Response {
-    private(StatusCode::OK, TierList { tiers: views(&app) })
+/// List the tiers, ascending.
+// KUM-9.
+#[utoipa::path(get, path = "/v1/tiers", operation_id = "listTiers", tag = "tiers",
+    security(("operator" = []), ("application" = [])),
+    responses((status = 200, body = TierList), ReadProblems))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _caller: Allowed<ReadTiers>,
+) -> Result<Response, Problem> {
+    shown(&TierList { tiers: views(&app) })
 }
 
-/// `GET /v1/tiers/{tier}/packages`: the tier's set, sorted.
+/// List a tier's packages.
+#[utoipa::path(get, path = "/v1/tiers/{tier}/packages", operation_id = "listTierPackages",
+    tag = "tiers", security(("operator" = []), ("application" = [])),
+    params(("tier" = String, Path)),
+    responses((status = 200, body = TierPackages), ReadProblems))]
 pub(super) async fn packages(
     State(app): State<App>,
     _caller: Allowed<ReadTiers>,
@@ -68,11 +86,17 @@ pub(super) async fn packages(
         digest: tier.packages().digest().to_string(),
         packages: tier.packages().iter().collect(),
     };
-    Ok(private(StatusCode::OK, answer))
+    shown(&answer)
 }
 
-/// `GET /v1/manifest`: what is in force, with the digest to compare by.
-pub(super) async fn manifest(State(app): State<App>, _caller: Allowed<ReadTiers>) -> Response {
+/// Read the manifest in force, with the digest to compare by.
+#[utoipa::path(get, path = "/v1/manifest", operation_id = "getManifest", tag = "tiers",
+    security(("operator" = []), ("application" = [])),
+    responses((status = 200, body = ManifestView), ReadProblems))]
+pub(super) async fn manifest(
+    State(app): State<App>,
+    _caller: Allowed<ReadTiers>,
+) -> Result<Response, Problem> {
     let answer = ManifestView {
         scope: app.tiers.scope(),
         default_tier: app.tiers.default_tier().name().as_str(),
@@ -81,7 +105,7 @@ pub(super) async fn manifest(State(app): State<App>, _caller: Allowed<ReadTiers>
         tiers: views(&app),
         digest: app.tiers.digest().to_string(),
     };
-    private(StatusCode::OK, answer)
+    shown(&answer)
 }
 
 fn views(app: &Operations) -> Vec<TierView<'_>> {

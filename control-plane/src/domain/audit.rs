@@ -1,5 +1,6 @@
 //! What is written down about every change.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::CredentialId;
@@ -13,6 +14,8 @@ pub enum Actor {
     Credential(CredentialId),
     /// Whoever holds a license key.
     KeyHolder,
+    /// Somebody without a credential that is known here.
+    Unknown,
 }
 
 impl Actor {
@@ -22,6 +25,7 @@ impl Actor {
             Self::System => "system",
             Self::Credential(id) => id.as_str(),
             Self::KeyHolder => "key-holder",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -33,6 +37,16 @@ pub struct Requester {
     pub actor: Actor,
     /// The request's id, for the audit row.
     pub request_id: Option<String>,
+}
+
+impl Requester {
+    /// Tollgate itself.
+    pub fn system() -> Self {
+        Self {
+            actor: Actor::System,
+            request_id: None,
+        }
+    }
 }
 
 /// One change, or one refusal worth keeping: a row of the audit log. Never holds a secret.
@@ -64,4 +78,42 @@ impl Event {
             concerns_gates: false,
         }
     }
+}
+
+/// A row of the log as it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its number: 1, 2, 3, without gaps.
+    pub sequence: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who, see [`Actor::as_str`].
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// The state before.
+    pub before: Option<Value>,
+    /// The state after.
+    pub after: Option<Value>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Under which request.
+    pub request_id: Option<String>,
+}
+
+/// Which rows are wanted; what is none does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// By whom.
+    pub actor: Option<String>,
+    /// What.
+    pub action: Option<String>,
+    /// To what.
+    pub subject: Option<String>,
+    /// From when on, inclusive.
+    pub from: Option<Timestamp>,
+    /// Until when, exclusive.
+    pub to: Option<Timestamp>,
 }

@@ -21,10 +21,14 @@ pub struct Credential {
     pub created_at: Timestamp,
     /// When it ends, if ever.
     pub expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was used last, to about a minute, if it ever was.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// What an operator is trusted with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything.
@@ -50,6 +54,11 @@ impl Role {
             Self::Billing => "billing",
         }
     }
+
+    /// Reads what [`Self::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
 }
 
 /// Who is asking: a credential that was looked up and found good.
@@ -68,34 +77,62 @@ pub struct Caller {
 pub enum Right {
     /// Read tiers and their packages.
     ReadTiers,
-    /// Read licenses.
+    /// Read licenses, boxes and customers.
     ReadLicenses,
-    /// Issue and change licenses.
+    /// Issue and change licenses, release boxes, assign tiers to customers.
     WriteLicenses,
+    /// Read the audit log.
+    ReadAudit,
+    /// Read what is measured.
+    ReadMetrics,
+    /// Read which credentials, signing keys and webhooks there are.
+    ReadSettings,
     /// Make and revoke credentials.
     ManageCredentials,
+    /// Rotate and remove signing keys.
+    ManageKeys,
+    /// Say who is told of changes.
+    ManageWebhooks,
     /// Read what a gate works from.
     ReadSnapshot,
+}
+
+impl Right {
+    /// Every right.
+    pub const ALL: [Self; 10] = [
+        Self::ReadTiers,
+        Self::ReadLicenses,
+        Self::WriteLicenses,
+        Self::ReadAudit,
+        Self::ReadMetrics,
+        Self::ReadSettings,
+        Self::ManageCredentials,
+        Self::ManageKeys,
+        Self::ManageWebhooks,
+        Self::ReadSnapshot,
+    ];
 }
 
 impl Caller {
     /// Whether this caller has the right.
     pub fn may(&self, right: Right) -> bool {
-        use Role::{Admin, Billing, Support, Viewer};
-        match (self.kind, self.role, right) {
-            (CredentialKind::Operator, Some(Admin), right) => right != Right::ReadSnapshot,
-            (CredentialKind::Operator, Some(Support), right) => {
-                matches!(
-                    right,
-                    Right::ReadTiers | Right::ReadLicenses | Right::WriteLicenses
-                )
+        use Right::{ReadAudit, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot, ReadTiers};
+        match (self.kind, self.role) {
+            (CredentialKind::Operator, Some(Role::Admin)) => right != ReadSnapshot,
+            (CredentialKind::Operator, Some(Role::Support)) => matches!(
+                right,
+                ReadTiers | ReadLicenses | Right::WriteLicenses | ReadAudit | ReadMetrics
+            ),
+            (CredentialKind::Operator, Some(Role::Viewer)) => matches!(
+                right,
+                ReadTiers | ReadLicenses | ReadAudit | ReadMetrics | ReadSettings
+            ),
+            (CredentialKind::Operator, Some(Role::Billing)) => {
+                matches!(right, ReadTiers | ReadLicenses)
             }
-            (CredentialKind::Operator, Some(Viewer | Billing), right) => {
-                matches!(right, Right::ReadTiers | Right::ReadLicenses)
-            }
-            (CredentialKind::Application, _, right) => right == Right::ReadTiers,
-            (CredentialKind::Gate, _, right) => right == Right::ReadSnapshot,
-            (CredentialKind::Operator, None, _) | (CredentialKind::Publisher, _, _) => false,
+            (CredentialKind::Application, _) => right == ReadTiers,
+            (CredentialKind::Gate, _) => right == ReadSnapshot,
+            (CredentialKind::Operator, None) | (CredentialKind::Publisher, _) => false,
         }
     }
 }
@@ -107,19 +144,32 @@ mod tests {
     #[test]
     fn the_table_of_rights() {
         use CredentialKind::{Application, Gate, Operator, Publisher};
-        use Right::{ManageCredentials, ReadLicenses, ReadSnapshot, ReadTiers, WriteLicenses};
-        let all = [
-            ReadTiers,
-            ReadLicenses,
-            WriteLicenses,
-            ManageCredentials,
-            ReadSnapshot,
-        ];
+        use Right::{ReadAudit, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot, ReadTiers};
         for (kind, role, expected) in [
-            (Operator, Some(Role::Admin), &all[..4]),
-            (Operator, Some(Role::Support), &all[..3]),
-            (Operator, Some(Role::Viewer), &all[..2]),
-            (Operator, Some(Role::Billing), &all[..2]),
+            (Operator, Some(Role::Admin), &Right::ALL[..9]),
+            (
+                Operator,
+                Some(Role::Support),
+                &[
+                    ReadTiers,
+                    ReadLicenses,
+                    Right::WriteLicenses,
+                    ReadAudit,
+                    ReadMetrics,
+                ],
+            ),
+            (
+                Operator,
+                Some(Role::Viewer),
+                &[
+                    ReadTiers,
+                    ReadLicenses,
+                    ReadAudit,
+                    ReadMetrics,
+                    ReadSettings,
+                ],
+            ),
+            (Operator, Some(Role::Billing), &[ReadTiers, ReadLicenses]),
             (Operator, None, &[]),
             (Application, None, &[ReadTiers]),
             (Gate, None, &[ReadSnapshot]),
@@ -127,7 +177,10 @@ mod tests {
         ] {
             let id = CredentialId::new(Timestamp::UNIX_EPOCH, &[0; 10]);
             let caller = Caller { id, kind, role };
-            let rights: Vec<Right> = all.into_iter().filter(|right| caller.may(*right)).collect();
+            let rights: Vec<Right> = Right::ALL
+                .into_iter()
+                .filter(|right| caller.may(*right))
+                .collect();
             assert_eq!(rights, expected, "{kind:?} {role:?}");
         }
     }

@@ -88,6 +88,11 @@ id!(
     CredentialId,
     "crd"
 );
+id!(
+    /// An endpoint that is told of changes.
+    WebhookId,
+    "whk"
+);
 
 #[cfg(test)]
 mod tests {

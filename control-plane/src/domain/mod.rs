@@ -4,12 +4,14 @@
 
 pub mod audit;
 pub mod credential;
+pub mod customer;
 pub mod id;
 pub mod license;
 pub mod refusal;
 
 pub use audit::{Actor, Event, Requester};
 pub use credential::{Caller, Credential, Right, Role};
-pub use id::{BoxId, CredentialId, LicenseId, TokenId};
-pub use license::{ActivatedBox, License, LicenseStatus, Unusable};
+pub use customer::{AssignmentSource, CustomerTier};
+pub use id::{BoxId, CredentialId, LicenseId, TokenId, WebhookId};
+pub use license::{ActivatedBox, Decision, ExpiryStrategy, License, Status, Unusable};
 pub use refusal::{FieldError, Refusal};

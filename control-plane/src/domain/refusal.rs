@@ -1,4 +1,13 @@
 //! The closed list of refusals: expected, coded, shown.
+//!
+//! Where several apply, the first of this order is given:
+//!
+//! 1. the body cannot be read, then what it says breaks a rule: `malformed_json`,
+//!    `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
+//! 2. what the request is about: `license_not_found`, `box_not_found`, …;
+//! 3. the license, as `license_unusable` to whoever only has its key: unknown, revoked,
+//!    suspended, expired;
+//! 4. its seats: `box_required`, then `box_limit_reached`.
 
 use std::fmt;
 
@@ -20,6 +29,16 @@ pub enum Refusal {
     InvalidFields(Vec<FieldError>),
     /// No license with this id.
     LicenseNotFound,
+    /// No box of this license with this id or fingerprint.
+    BoxNotFound,
+    /// No credential with this id.
+    CredentialNotFound,
+    /// No tier was assigned to this customer.
+    CustomerTierNotFound,
+    /// A revoked license stays as it is.
+    LicenseRevoked,
+    /// Nobody could make a credential any more.
+    LastAdmin,
     /// The one answer to every key that cannot be used, whatever the reason (POT-23).
     LicenseUnusable,
     /// The license counts boxes, and this activation names none.
@@ -84,6 +103,11 @@ impl Refusal {
             Self::UnknownPackages(_) => "unknown_package",
             Self::InvalidFields(_) => "invalid_fields",
             Self::LicenseNotFound => "license_not_found",
+            Self::BoxNotFound => "box_not_found",
+            Self::CredentialNotFound => "credential_not_found",
+            Self::CustomerTierNotFound => "customer_tier_not_found",
+            Self::LicenseRevoked => "license_revoked",
+            Self::LastAdmin => "last_admin",
             Self::LicenseUnusable => "license_unusable",
             Self::BoxRequired => "box_required",
             Self::BoxLimitReached { .. } => "box_limit_reached",
@@ -106,6 +130,17 @@ impl fmt::Display for Refusal {
                 f.write_str(&texts.join("; "))
             }
             Self::LicenseNotFound => f.write_str("there is no license with this id"),
+            Self::BoxNotFound => f.write_str("this license has no such box"),
+            Self::CredentialNotFound => f.write_str("there is no credential with this id"),
+            Self::CustomerTierNotFound => {
+                f.write_str("no tier is assigned to this customer; its licenses follow the default")
+            }
+            Self::LicenseRevoked => f.write_str(
+                "this license is revoked, which is for good; issue a new one",
+            ),
+            Self::LastAdmin => f.write_str(
+                "this is the last credential of an admin; create another one before you revoke it",
+            ),
             Self::LicenseUnusable => {
                 f.write_str("this license key cannot be used; ask whoever sold it to you")
             }

@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use activation_token::credential::is_well_formed;
 use activation_token::{Claims, Packages};
-use entitlements::UnknownKey;
-use jiff::Timestamp;
-use manifest::{Limit, PackageName, PackageSet, Tier};
+use jiff::{SignedDuration, Timestamp};
+use manifest::{Limit, PackageSet};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Error, Fault, Operations};
-use crate::domain::{ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId};
-use crate::store::{Tx, boxes, licenses};
+use super::{Effective, Error, Fault, Operations};
+use crate::domain::{
+    ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId, Unusable,
+};
+use crate::store::{Recorded, Tx, boxes, licenses};
 
 const FINGERPRINT_BYTES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 100;
-/// The manifest's limit that counts boxes, where it declares one.
-const BOXES_LIMIT: &str = "boxes";
 
 /// What a box sends.
 #[derive(Debug, Clone)]
@@ -50,46 +49,46 @@ pub struct Activation {
 }
 
 impl Operations {
-    /// Activates a license, for a box where one is named.
+    /// Activates a license, for a box where one is named; the same box again takes no further
+    /// seat (POT-29).
     ///
     /// Every key that cannot be used gets the same refusal; what was wrong with it goes to the
     /// audit log where the key is a real one (POT-23).
     pub async fn activate(
         &self,
-        requester: &Requester,
+        tx: &mut Tx,
+        by: &Requester,
         request: ActivationRequest,
-    ) -> Result<Activation, Error> {
-        check_box(request.box_.as_ref())?;
-        // Keys that were sold under another prefix are as good as those of today.
-        let key = request.key.expose_secret();
-        let prefix = key.rsplit_once('_').map_or("", |(prefix, _)| prefix);
-        if !is_well_formed(prefix, key) {
-            return Err(Refusal::LicenseUnusable.into());
-        }
+    ) -> Result<Recorded<Activation>, Error> {
+        let ActivationRequest { key, box_: wanted } = request;
+        check_box(wanted.as_ref())?;
         let now = self.clock.now();
-        let digest = self.license_key_digest(&request.key);
-        let mut tx = self.store.begin().await?;
-        let Some(license) = licenses::lock_by_key(tx.link(), digest).await? else {
-            return Err(Refusal::LicenseUnusable.into());
+        let license = self.license_by_key(tx, &key, now).await?;
+        let known = match &wanted {
+            Some(wanted) => boxes::find(tx.link(), &license.id, &wanted.fingerprint).await?,
+            None => None,
         };
-        let refuse = |refusal: Refusal, reason: &str| Refused {
-            refusal,
-            reason: reason.to_owned(),
+        let seated = known
+            .as_ref()
+            .is_some_and(|known| known.holds_seat(license.lease_seconds, now));
+        let usable = license.check_usable(seated, now);
+        usable.map_err(|unusable| self.deny(by, &license, unusable))?;
+        let effective = self.effective(&license)?;
+        let seat = match self
+            .seat(tx, &license, effective.boxes, wanted, known, now)
+            .await
+        {
+            Err(Error::Refused(refusal)) => {
+                self.denials
+                    .note(by, activation_refused(&license, refusal.code()));
+                return Err(refusal.into());
+            }
+            seat => seat?,
         };
-        if let Err(unusable) = license.check_usable(now) {
-            let refused = refuse(Refusal::LicenseUnusable, unusable.as_str());
-            return self.refuse(tx, requester, &license, refused, now).await;
+        let claims = self.claims(&license, &effective, seat, now)?;
+        if claims.expires_at <= claims.issued_at {
+            return Err(self.deny(by, &license, Unusable::Expired).into());
         }
-        let tier = self.tier_of(&license)?;
-        let seat = self
-            .take_seat(&mut tx, &license, tier, request.box_, now)
-            .await?;
-        let seat = match seat {
-            Ok(seat) => seat,
-            Err(refused) => return self.refuse(tx, requester, &license, refused, now).await,
-        };
-        let packages = self.package_set(tier, &license.add_ons)?;
-        let claims = self.claims(&license, tier, seat, &packages, now)?;
         let token = self.signing_key.sign(&claims)?;
         let event = Event {
             after: Some(serde_json::json!({
@@ -97,102 +96,125 @@ impl Operations {
                 "tier": claims.tier,
                 "boxId": claims.box_id,
                 "expiresAt": claims.expires_at,
-                "packages": packages.digest(),
+                "packages": effective.packages.digest(),
             })),
             ..Event::new("license.activate", &license.id)
         };
-        // The token leaves only after it is on record.
-        tx.commit(requester, now, event).await?;
-        let expires_in = claims.expires_at.as_second() - claims.issued_at.as_second();
-        Ok(Activation {
+        let activation = Activation {
             token,
-            expires_in,
+            expires_in: claims.expires_at.as_second() - claims.issued_at.as_second(),
             claims,
-            packages,
-        })
+            packages: effective.packages,
+        };
+        // The token leaves only after it is on record.
+        Ok(tx.record(by, now, event, activation).await?)
     }
 
-    /// The tier a license has now: its own, or the default one.
-    pub fn tier_of(&self, license: &License) -> Result<&Tier, Fault> {
-        match &license.tier {
-            None => Ok(self.tiers.default_tier()),
-            Some(name) => self
-                .tiers
-                .tier(name.as_str())
-                .ok_or_else(|| Fault::Dangling(license.id.to_string())),
+    /// Whether a text is the key of some license, however that one stands.
+    pub async fn knows_license_key(&self, key: &SecretString) -> Result<bool, Fault> {
+        if !is_license_key(key) {
+            return Ok(false);
         }
+        let mut conn = self.store.read().await?;
+        let digest = self.license_key_digest(key);
+        let license = licenses::get_by_key(conn.link(), digest, self.clock.now()).await?;
+        Ok(license.is_some())
     }
 
-    /// The packages of a tier and add-ons.
-    pub(super) fn package_set(
+    /// The license that a key belongs to. A text that cannot be a key is not worth a read.
+    pub(super) async fn license_by_key(
         &self,
-        tier: &Tier,
-        add_ons: &[PackageName],
-    ) -> Result<Arc<PackageSet>, Refusal> {
-        self.tiers.with_add_ons(tier, add_ons).map_err(|unknown| {
-            Refusal::UnknownPackages(unknown.0.iter().map(ToString::to_string).collect())
-        })
+        tx: &mut Tx,
+        key: &SecretString,
+        now: Timestamp,
+    ) -> Result<License, Error> {
+        if !is_license_key(key) {
+            return Err(Refusal::LicenseUnusable.into());
+        }
+        let digest = self.license_key_digest(key);
+        let license = licenses::get_by_key(tx.link(), digest, now).await?;
+        Ok(license.ok_or(Refusal::LicenseUnusable)?)
     }
 
-    /// Finds or takes the box's seat. The license is locked, so no two boxes take the last one.
-    async fn take_seat(
+    /// The uniform refusal. The reason is kept where the caller does not see it.
+    pub(super) fn deny(&self, by: &Requester, license: &License, unusable: Unusable) -> Refusal {
+        self.denials
+            .note(by, activation_refused(license, unusable.as_str()));
+        Refusal::LicenseUnusable
+    }
+
+    /// Finds or takes the box's seat. Where there are fewer seats than boxes, since the license
+    /// was narrowed, those that came first keep theirs.
+    async fn seat(
         &self,
         tx: &mut Tx,
         license: &License,
-        tier: &Tier,
+        limit: Limit,
         wanted: Option<BoxRequest>,
+        known: Option<ActivatedBox>,
         now: Timestamp,
-    ) -> Result<Result<Option<BoxId>, Refused>, Error> {
+    ) -> Result<Option<BoxId>, Error> {
         let Some(wanted) = wanted else {
-            // A license sold by the box cannot be had without naming one.
-            return Ok(match license.max_boxes {
-                Some(_) => Err(Refused::plain(Refusal::BoxRequired)),
-                None => Ok(None),
-            });
+            // What is sold by the box cannot be had without naming one.
+            return match limit {
+                Limit::Count(_) => Err(Refusal::BoxRequired.into()),
+                Limit::Unlimited => Ok(None),
+            };
         };
-        let BoxRequest { fingerprint, name } = wanted;
-        let known = boxes::seen(tx.link(), &license.id, &fingerprint, name.as_deref(), now).await?;
-        if let Some(known) = known {
-            return Ok(Ok(Some(known.id)));
-        }
-        match self.boxes_limit(license, tier) {
-            Limit::Count(limit) if boxes::count(tx.link(), &license.id).await? >= limit => {
-                return Ok(Err(Refused::plain(Refusal::BoxLimitReached { limit })));
+        let seated = known
+            .as_ref()
+            .filter(|known| known.holds_seat(license.lease_seconds, now));
+        if let Limit::Count(limit) = limit {
+            let taken_before = match seated {
+                None => license.boxes_used,
+                Some(_) if license.boxes_used <= limit => 0,
+                Some(seated) => {
+                    let lease = license
+                        .lease_seconds
+                        .map(|s| SignedDuration::from_secs(s.into()));
+                    let heard_after = lease.and_then(|lease| now.checked_sub(lease).ok());
+                    boxes::older(tx.link(), &license.id, seated, heard_after).await?
+                }
+            };
+            if taken_before >= limit {
+                return Err(Refusal::BoxLimitReached { limit }.into());
             }
-            Limit::Count(_) | Limit::Unlimited => {}
         }
-        let new = ActivatedBox {
-            id: self.fresh(BoxId::new)?,
-            fingerprint,
-            name,
+        let seated_since = seated.map_or(now, |seated| seated.activated_at);
+        let Some(known) = known else {
+            let new = ActivatedBox {
+                id: self.fresh(BoxId::new)?,
+                fingerprint: wanted.fingerprint,
+                name: wanted.name,
+                activated_at: now,
+                last_seen_at: now,
+            };
+            boxes::insert(tx, &license.id, &new).await?;
+            return Ok(Some(new.id));
         };
-        boxes::insert(tx.link(), &license.id, &new, now).await?;
-        Ok(Ok(Some(new.id)))
-    }
-
-    /// How many boxes a license may have: its own number, else its tier's.
-    fn boxes_limit(&self, license: &License, tier: &Tier) -> Limit {
-        if let Some(count) = license.max_boxes {
-            return Limit::Count(count.into());
-        }
-        match self.catalog().limit(tier.name().as_str(), BOXES_LIMIT) {
-            Ok(limit) => limit,
-            // A manifest that does not declare the limit does not count boxes.
-            Err(UnknownKey::Limit(..)) => Limit::Unlimited,
-            Err(_) => Limit::Count(0),
-        }
+        let seen = ActivatedBox {
+            name: wanted.name.or(known.name),
+            activated_at: seated_since,
+            last_seen_at: now,
+            ..known
+        };
+        boxes::update(tx, &seen).await?;
+        Ok(Some(seen.id))
     }
 
     fn claims(
         &self,
         license: &License,
-        tier: &Tier,
+        effective: &Effective<'_>,
         seat: Option<BoxId>,
-        packages: &PackageSet,
         now: Timestamp,
     ) -> Result<Claims, Error> {
-        // Tokens speak in whole seconds.
-        let issued_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        // Tokens speak in whole seconds. A gate refuses those of the second in which the license
+        // was narrowed, so what is issued after that is dated a second later.
+        let first_good = license
+            .narrowed_at
+            .map_or(i64::MIN, |at| at.as_second() + 1);
+        let issued_at = Timestamp::from_second(now.as_second().max(first_good)).unwrap_or(now);
         let expires_at = issued_at
             .saturating_add(self.policy.token_life)
             .unwrap_or(issued_at);
@@ -205,44 +227,28 @@ impl Operations {
             not_before: issued_at,
             // No token outlives its license.
             expires_at: license
-                .expires_at
+                .tokens_end()
                 .map_or(expires_at, |end| end.min(expires_at)),
-            tier: tier.name().clone(),
+            tier: effective.tier.name().clone(),
             license_id: license.id.to_string(),
             box_id: seat.map(|id| id.to_string()),
-            packages: Packages::Listed(packages.clone()),
+            packages: Packages::Listed((*effective.packages).clone()),
         })
     }
-
-    /// Writes down why a real key was refused, and refuses.
-    async fn refuse<T>(
-        &self,
-        tx: Tx,
-        requester: &Requester,
-        license: &License,
-        refused: Refused,
-        now: Timestamp,
-    ) -> Result<T, Error> {
-        let event = Event {
-            reason: Some(refused.reason),
-            ..Event::new("license.activate.refused", &license.id)
-        };
-        tx.commit(requester, now, event).await?;
-        Err(refused.refusal.into())
-    }
 }
 
-/// A refusal and the reason that the audit log gets.
-struct Refused {
-    refusal: Refusal,
-    reason: String,
+/// Whether a text can be a license key. Keys that were sold under another prefix are as good as
+/// those of today.
+fn is_license_key(key: &SecretString) -> bool {
+    let key = key.expose_secret();
+    let prefix = key.rsplit_once('_').map_or("", |(prefix, _)| prefix);
+    is_well_formed(prefix, key)
 }
 
-impl Refused {
-    /// A refusal that hides nothing.
-    fn plain(refusal: Refusal) -> Self {
-        let reason = refusal.code().to_owned();
-        Self { refusal, reason }
+fn activation_refused(license: &License, reason: &str) -> Event {
+    Event {
+        reason: Some(reason.to_owned()),
+        ..Event::new("license.activate.refused", &license.id)
     }
 }
 

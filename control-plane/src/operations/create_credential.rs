@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::{Error, Operations};
 use crate::domain::{Credential, CredentialId, Event, FieldError, Refusal, Requester, Role};
 use crate::entropy::random;
-use crate::store::credentials;
+use crate::store::{Recorded, Tx, credentials};
 
 const NAME_BYTES_MAX: usize = 100;
 
@@ -28,21 +28,23 @@ impl Operations {
     /// Creates a credential and returns it with its secret, which is shown this once.
     pub async fn create_credential(
         &self,
-        requester: &Requester,
+        tx: &mut Tx,
+        by: &Requester,
         new: NewCredential,
-    ) -> Result<(Credential, SecretString), Error> {
+    ) -> Result<Recorded<(Credential, SecretString)>, Error> {
         let secret = new_secret(new.kind.prefix(), &random(&*self.entropy)?);
-        let credential = self.store_credential(requester, new, &secret).await?;
-        Ok((credential, secret))
+        let credential = self.store_credential(tx, by, new, &secret).await?;
+        Ok(credential.map(|credential| (credential, secret)))
     }
 
     /// Stores a credential whose secret exists already: the first operator's.
     pub async fn store_credential(
         &self,
-        requester: &Requester,
+        tx: &mut Tx,
+        by: &Requester,
         new: NewCredential,
         secret: &SecretString,
-    ) -> Result<Credential, Error> {
+    ) -> Result<Recorded<Credential>, Error> {
         let now = self.clock.now();
         check_fields(&new, now)?;
         let credential = Credential {
@@ -52,10 +54,11 @@ impl Operations {
             role: (new.kind == CredentialKind::Operator).then(|| new.role.unwrap_or(Role::Viewer)),
             created_at: now,
             expires_at: new.expires_at,
+            revoked_at: None,
+            last_used_at: None,
         };
-        let mut tx = self.store.begin().await?;
         let digest = self.credential_digest(credential.kind, secret);
-        credentials::insert(tx.link(), &credential, digest).await?;
+        credentials::insert(tx, &credential, digest).await?;
         let event = Event {
             after: Some(serde_json::json!({
                 "kind": credential.kind,
@@ -66,8 +69,7 @@ impl Operations {
             concerns_gates: credential.kind == CredentialKind::Publisher,
             ..Event::new("credential.create", &credential.id)
         };
-        tx.commit(requester, now, event).await?;
-        Ok(credential)
+        Ok(tx.record(by, now, event, credential).await?)
     }
 }
 

@@ -1,11 +1,22 @@
-//! VERBS. One function is one write transaction and one audit row, then the announcement.
+//! VERBS. One function makes one change within a transaction that it is given, and writes one
+//! audit row; what it returns is the proof of that, and the only thing that can be committed.
 //!
-//! The HTTP API, the demo and everything that is still to come call these; the rules they
-//! sequence are in [`crate::domain`].
+//! The HTTP API, the demo and the commands call these; the rules they sequence are in
+//! [`crate::domain`].
 
 mod activate;
+mod boxes;
+mod change_license;
 mod create_credential;
+mod customer_tier;
+mod decide_license;
+mod denials;
+mod effective;
 mod issue_license;
+mod notes;
+mod revoke_credential;
+mod rotate_license_key;
+mod served_with;
 mod snapshot;
 
 use std::sync::Arc;
@@ -15,17 +26,22 @@ use activation_token::credential::{CredentialKind, HashKey, SecretDigest};
 use activation_token::{KeySet, SigningKey};
 use entitlements::Catalog;
 use jiff::{SignedDuration, Timestamp};
-use manifest::{Tier, TierSets};
+use manifest::{Tier, TierName, TierSets};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::domain::Refusal;
+use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx, licenses};
 
 pub use activate::{Activation, ActivationRequest, BoxRequest};
+pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
-pub use issue_license::NewLicense;
+pub use customer_tier::CustomerStanding;
+pub use denials::Denials;
+pub use effective::Effective;
+pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
+pub use notes::{ANSWERS_KEPT, LastUsed};
 
 /// Everything a verb needs, handed in once.
 pub struct Operations {
@@ -41,6 +57,10 @@ pub struct Operations {
     pub signing_key: SigningKey,
     /// What secrets are hashed with.
     pub hash_key: HashKey,
+    /// Where refusals worth keeping go.
+    pub denials: Denials,
+    /// When credentials were used.
+    pub last_used: LastUsed,
     /// The rest.
     pub policy: Policy,
 }
@@ -116,7 +136,8 @@ impl Operations {
         self.hash_key.derive(kind.as_str()).digest(secret)
     }
 
-    fn license_key_digest(&self, key: &SecretString) -> SecretDigest {
+    /// What is stored of a license key.
+    pub fn license_key_digest(&self, key: &SecretString) -> SecretDigest {
         self.hash_key.derive("license").digest(key)
     }
 
@@ -136,4 +157,16 @@ impl Operations {
                 .collect(),
         })
     }
+
+    /// The name that stands for a tier, where one is named.
+    fn tier_name(&self, name: Option<&str>) -> Result<Option<TierName>, Refusal> {
+        name.map(|name| self.find_tier(name).map(|tier| tier.name().clone()))
+            .transpose()
+    }
+}
+
+/// A license that is about to be changed.
+async fn license(tx: &mut Tx, id: &LicenseId, now: Timestamp) -> Result<License, Error> {
+    let license = licenses::get(tx.link(), id, now).await?;
+    Ok(license.ok_or(Refusal::LicenseNotFound)?)
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use activation_token::credential::CredentialKind;
-use activation_token::snapshot::{Publishers, Revocations, Snapshot, SnapshotTier};
+use activation_token::snapshot::{
+    Publishers, REVOCATION_SECONDS, Revocations, Snapshot, SnapshotTier,
+};
 use data_encoding::BASE64URL_NOPAD;
+use jiff::SignedDuration;
 use manifest::{PackageName, SetDigest};
 
 use super::{Error, Fault, Operations};
-use crate::store::{credentials, licenses};
+use crate::store::{boxes, credentials, customers, licenses};
 
 impl Operations {
     /// Everything a gate decides by, as of now.
@@ -16,7 +19,16 @@ impl Operations {
         let now = self.clock.now();
         // Read before the rest: what follows can only be newer than the number says.
         let sequence = self.store.newest_change().await?;
-        let publishers = credentials::publishers(self.store.read().await?.link(), now).await?;
+        let mut conn = self.store.read().await?;
+        let publishers = credentials::publishers(conn.link(), now).await?;
+        // A token is good up to the second in which its license is narrowed, hence one more.
+        let reach = SignedDuration::from_secs(REVOCATION_SECONDS + 1);
+        let alive_since = now.saturating_sub(reach).unwrap_or(now);
+        let revocations = Revocations {
+            licenses: licenses::narrowed(conn.link(), alive_since).await?,
+            boxes: boxes::released(conn.link(), alive_since).await?,
+        };
+        drop(conn);
         Ok(Snapshot {
             sequence: u64::try_from(sequence).unwrap_or(0),
             issued_at: now,
@@ -34,7 +46,7 @@ impl Operations {
                 })
                 .collect(),
             sets: self.sets_in_use().await?.into_values().collect(),
-            revocations: Revocations::default(),
+            revocations,
             publishers: Publishers {
                 hash_key: BASE64URL_NOPAD.encode(
                     self.hash_key
@@ -50,7 +62,14 @@ impl Operations {
     /// license has. Fails when a license names a tier or package that the manifest has no more.
     pub async fn sets_in_use(&self) -> Result<BTreeMap<SetDigest, Vec<PackageName>>, Error> {
         let mut sets: BTreeMap<SetDigest, Vec<PackageName>> = BTreeMap::new();
-        let in_use = licenses::tiers_in_use(self.store.read().await?.link()).await?;
+        let mut conn = self.store.read().await?;
+        let in_use = licenses::tiers_in_use(conn.link()).await?;
+        for tier in customers::tiers_in_use(conn.link()).await? {
+            self.tiers
+                .tier(&tier)
+                .ok_or_else(|| Fault::Dangling(format!("of a customer at {tier}")))?;
+        }
+        drop(conn);
         let tiers = self
             .tiers
             .tiers()

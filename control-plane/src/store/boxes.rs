@@ -1,56 +1,113 @@
-//! Table `boxes`: who activated a license.
+//! Tables `boxes` and `released_boxes`: who activated a license.
 
+use activation_token::snapshot::BoxRevocation;
 use jiff::Timestamp;
 
-use super::{Link, StoreError, inconsistent, on, row};
-use crate::domain::{ActivatedBox, LicenseId};
+use super::{Link, StoreError, Tx, inconsistent, on, row, time};
+use crate::domain::{ActivatedBox, BoxId, LicenseId};
 
-const SEEN: &str = "UPDATE boxes SET last_seen_at = $3, name = COALESCE($4, name) \
-    WHERE license_id = $1 AND fingerprint = $2 RETURNING id, fingerprint, name";
-const COUNT: &str = "SELECT COUNT(*) FROM boxes WHERE license_id = $1";
+const FIND: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
+    WHERE license_id = $1 AND fingerprint = $2";
+const GET: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
+    WHERE license_id = $1 AND id = $2";
+const LIST: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
+    WHERE license_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3";
+const OLDER: &str = "SELECT COUNT(*) FROM boxes WHERE license_id = $1 \
+    AND (activated_at, id) < ($2, $3) AND ($4 IS NULL OR last_seen_at > $4)";
 const INSERT: &str = "INSERT INTO boxes \
     (id, license_id, fingerprint, name, activated_at, last_seen_at) \
-    VALUES ($1, $2, $3, $4, $5, $5)";
+    VALUES ($1, $2, $3, $4, $5, $6)";
+const UPDATE: &str =
+    "UPDATE boxes SET name = $2, activated_at = $3, last_seen_at = $4 WHERE id = $1";
+const DELETE: &str = "DELETE FROM boxes WHERE id = $1";
+const INSERT_RELEASED: &str =
+    "INSERT INTO released_boxes (id, license_id, released_at) VALUES ($1, $2, $3)";
+const RELEASED: &str =
+    "SELECT id, released_at FROM released_boxes WHERE released_at > $1 ORDER BY id";
 
 row! {
     struct Row {
         id: String,
         fingerprint: String,
         name: Option<String>,
+        activated_at: i64,
+        last_seen_at: i64,
     }
 }
 
-/// Notes that a box is alive, if it has a seat already.
-pub async fn seen(
+impl Row {
+    fn into_domain(self) -> Result<ActivatedBox, StoreError> {
+        let bad = inconsistent("boxes", &self.id);
+        Ok(ActivatedBox {
+            id: self.id.parse().map_err(|_| bad("id"))?,
+            activated_at: time(self.activated_at).ok_or_else(|| bad("activated_at"))?,
+            last_seen_at: time(self.last_seen_at).ok_or_else(|| bad("last_seen_at"))?,
+            fingerprint: self.fingerprint,
+            name: self.name,
+        })
+    }
+}
+
+/// The box of a license with this fingerprint, whether it still holds its seat or not.
+pub async fn find(
     link: Link<'_>,
     license: &LicenseId,
     fingerprint: &str,
-    name: Option<&str>,
-    now: Timestamp,
 ) -> Result<Option<ActivatedBox>, StoreError> {
-    let row = on!(link, |c| sqlx::query_as::<_, Row>(SEEN)
-        .bind(license.as_str())
-        .bind(fingerprint)
-        .bind(now.as_microsecond())
-        .bind(name)
-        .fetch_optional(c)
-        .await)?;
-    row.map(|row| {
-        let bad = inconsistent("boxes", &row.id);
-        let id = row.id.parse().map_err(|_| bad("id"))?;
-        Ok(ActivatedBox {
-            id,
-            fingerprint: row.fingerprint,
-            name: row.name,
-        })
-    })
-    .transpose()
+    one(link, FIND, license, fingerprint).await
 }
 
-/// How many seats of a license are taken.
-pub async fn count(link: Link<'_>, license: &LicenseId) -> Result<u64, StoreError> {
-    let (count,) = on!(link, |c| sqlx::query_as::<_, (i64,)>(COUNT)
+/// The box of a license with this id.
+pub async fn get(
+    link: Link<'_>,
+    license: &LicenseId,
+    id: &BoxId,
+) -> Result<Option<ActivatedBox>, StoreError> {
+    one(link, GET, license, id.as_str()).await
+}
+
+async fn one(
+    link: Link<'_>,
+    sql: &'static str,
+    license: &LicenseId,
+    value: &str,
+) -> Result<Option<ActivatedBox>, StoreError> {
+    let row = on!(link, |c| sqlx::query_as::<_, Row>(sql)
         .bind(license.as_str())
+        .bind(value)
+        .fetch_optional(c)
+        .await)?;
+    row.map(Row::into_domain).transpose()
+}
+
+/// The boxes of a license in the order of their ids, from the one after `after` on.
+pub async fn list(
+    link: Link<'_>,
+    license: &LicenseId,
+    after: Option<&BoxId>,
+    rows_max: u32,
+) -> Result<Vec<ActivatedBox>, StoreError> {
+    let rows = on!(link, |c| sqlx::query_as::<_, Row>(LIST)
+        .bind(license.as_str())
+        .bind(after.map(BoxId::as_str))
+        .bind(i64::from(rows_max))
+        .fetch_all(c)
+        .await)?;
+    rows.into_iter().map(Row::into_domain).collect()
+}
+
+/// How many boxes took their seats before this one and were heard of after `heard_after`.
+pub async fn older(
+    link: Link<'_>,
+    license: &LicenseId,
+    than: &ActivatedBox,
+    heard_after: Option<Timestamp>,
+) -> Result<u64, StoreError> {
+    let (count,) = on!(link, |c| sqlx::query_as::<_, (i64,)>(OLDER)
+        .bind(license.as_str())
+        .bind(than.activated_at.as_microsecond())
+        .bind(than.id.as_str())
+        .bind(heard_after.map(Timestamp::as_microsecond))
         .fetch_one(c)
         .await)?;
     Ok(u64::try_from(count).unwrap_or(0))
@@ -58,19 +115,73 @@ pub async fn count(link: Link<'_>, license: &LicenseId) -> Result<u64, StoreErro
 
 /// Gives a box a seat.
 pub async fn insert(
-    link: Link<'_>,
+    tx: &mut Tx,
     license: &LicenseId,
     new: &ActivatedBox,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
-    on!(link, |c| sqlx::query(INSERT)
+    on!(tx.link(), |c| sqlx::query(INSERT)
         .bind(new.id.as_str())
         .bind(license.as_str())
         .bind(&new.fingerprint)
         .bind(&new.name)
+        .bind(new.activated_at.as_microsecond())
+        .bind(new.last_seen_at.as_microsecond())
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Writes everything about a box that may change.
+pub async fn update(tx: &mut Tx, box_: &ActivatedBox) -> Result<(), StoreError> {
+    on!(tx.link(), |c| sqlx::query(UPDATE)
+        .bind(box_.id.as_str())
+        .bind(&box_.name)
+        .bind(box_.activated_at.as_microsecond())
+        .bind(box_.last_seen_at.as_microsecond())
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Frees a box's seat. Its tokens are no longer good.
+pub async fn release(
+    tx: &mut Tx,
+    license: &LicenseId,
+    id: &BoxId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    on!(tx.link(), |c| sqlx::query(DELETE)
+        .bind(id.as_str())
+        .execute(c)
+        .await
+        .map(drop))?;
+    on!(tx.link(), |c| sqlx::query(INSERT_RELEASED)
+        .bind(id.as_str())
+        .bind(license.as_str())
         .bind(now.as_microsecond())
         .execute(c)
         .await
         .map(drop))?;
     Ok(())
+}
+
+/// Boxes that were released after a time, as gates are told of them.
+pub async fn released(link: Link<'_>, after: Timestamp) -> Result<Vec<BoxRevocation>, StoreError> {
+    let rows = on!(link, |c| sqlx::query_as::<_, (String, i64)>(RELEASED)
+        .bind(after.as_microsecond())
+        .fetch_all(c)
+        .await)?;
+    rows.into_iter()
+        .map(|(id, released_at)| {
+            let bad = inconsistent("released_boxes", &id);
+            let released_at = time(released_at).ok_or_else(|| bad("released_at"))?;
+            Ok(BoxRevocation {
+                issued_until: Timestamp::from_second(released_at.as_second())
+                    .map_err(|_| bad("released_at"))?,
+                id: id.clone(),
+            })
+        })
+        .collect()
 }

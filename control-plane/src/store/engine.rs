@@ -3,38 +3,45 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, SqlStr, Sqlite, Transaction};
 
-use super::{StoreError, audit, counters};
-use crate::changes::Changes;
-use crate::domain::{Event, Requester};
+use super::StoreError;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "licenses", include_str!("migrations/0001_licenses.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "licenses", include_str!("migrations/0001_licenses.sql")),
+    (
+        2,
+        "licensing",
+        include_str!("migrations/0002_licensing.sql"),
+    ),
+];
 
-/// Connections for reading at the same time. SQLite writes through one of its own.
+/// Connections for reading at the same time. Writing has one of its own.
 const READERS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Whoever asks while the database is gone is told so after this time.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A writer elsewhere that hangs may not hold up everybody: milliseconds.
+const POSTGRES_LIMITS: [(&str, &str); 3] = [
+    ("lock_timeout", "10000"),
+    ("statement_timeout", "20000"),
+    ("idle_in_transaction_session_timeout", "20000"),
+];
 
-/// The database, and the news that something in it changed.
+/// The pools of one database.
 #[derive(Debug, Clone)]
-pub struct Store {
-    engine: Engine,
-    changes: Changes,
-}
-
-#[derive(Debug, Clone)]
-enum Engine {
+pub(super) enum Engine {
+    /// An SQLite file.
     Sqlite { read: SqlitePool, write: SqlitePool },
-    Postgres(PgPool),
+    /// A PostgreSQL server.
+    Postgres { read: PgPool, write: PgPool },
 }
 
 /// A connection for reading.
@@ -55,105 +62,79 @@ pub enum Link<'c> {
     Postgres(&'c mut PgConnection),
 }
 
-/// A write transaction. Dropped, it rolls back.
+/// A transaction of the database itself, in which the changes of several callers may stand.
 #[derive(Debug)]
-pub struct Tx {
-    inner: TxInner,
-    changes: Changes,
-}
-
-#[derive(Debug)]
-enum TxInner {
+pub(super) enum Inner {
+    /// Of SQLite.
     Sqlite(Transaction<'static, Sqlite>),
+    /// Of PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
 
-impl Store {
+impl Engine {
     /// Opens the SQLite file, makes it where it is missing, and brings its schema up to date.
-    pub async fn open_sqlite(file: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged change survives a power cut, not only a crash.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+    pub(super) async fn open_sqlite(file: &Path) -> Result<Self, StoreError> {
+        let options = sqlite_options(file).create_if_missing(true);
         let pool = |size| {
             SqlitePoolOptions::new()
                 .max_connections(size)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
                 .test_before_acquire(false)
         };
         let write = pool(1).connect_with(options.clone()).await?;
         assert_durable(&write).await?;
         migrator().run(&write).await?;
         let read = pool(READERS).connect_with(options.read_only(true)).await?;
-        Self::new(Engine::Sqlite { read, write }).await
+        Ok(Self::Sqlite { read, write })
     }
 
     /// Connects to PostgreSQL and brings the schema up to date.
-    pub async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+    pub(super) async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.parse()?;
+        let options = options.options(POSTGRES_LIMITS);
+        // The pool would try again and again, and hide the reason.
+        PgConnection::connect_with(&options).await?.close().await?;
         // Each connection is tried before its use: a server that was restarted costs no request.
-        let options = PgPoolOptions::new().max_connections(READERS);
-        let pool = options.connect(url).await?;
-        migrator().run(&pool).await?;
-        Self::new(Engine::Postgres(pool)).await
-    }
-
-    async fn new(engine: Engine) -> Result<Self, StoreError> {
-        let newest = counters::value(engine.read().await?.link(), counters::CHANGE).await?;
-        let changes = Changes::starting_at(newest);
-        Ok(Self { engine, changes })
+        let pool = |size| {
+            PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+        };
+        let write = pool(1).connect_with(options.clone()).await?;
+        migrator().run(&write).await?;
+        let read = pool(READERS).connect_with(options).await?;
+        Ok(Self::Postgres { read, write })
     }
 
     /// A connection for reading.
-    pub async fn read(&self) -> Result<Conn, StoreError> {
-        self.engine.read().await
-    }
-
-    /// The number of the newest change that concerns gates.
-    pub async fn newest_change(&self) -> Result<i64, StoreError> {
-        counters::value(self.read().await?.link(), counters::CHANGE).await
-    }
-
-    /// Begins a write.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let inner = match &self.engine {
-            // A deferred transaction that reads first fails at once when another one writes.
-            Engine::Sqlite { write, .. } => {
-                TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
-            }
-            Engine::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
-        };
-        Ok(Tx {
-            inner,
-            changes: self.changes.clone(),
+    pub(super) async fn read(&self) -> Result<Conn, StoreError> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
+            Self::Postgres { read, .. } => Conn::Postgres(read.acquire().await?),
         })
     }
 
-    /// Word of changes that concern gates.
-    pub fn changes(&self) -> &Changes {
-        &self.changes
+    /// Begins a transaction for writing.
+    pub(super) async fn begin(&self) -> Result<Inner, StoreError> {
+        Ok(match self {
+            // A deferred transaction that reads first fails at once when another one writes.
+            Self::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres { write, .. } => Inner::Postgres(write.begin().await?),
+        })
     }
 
     /// Waits for running statements and closes every connection.
-    pub async fn close(&self) {
-        match &self.engine {
-            Engine::Sqlite { read, write } => {
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite { read, write } => {
                 read.close().await;
                 write.close().await;
             }
-            Engine::Postgres(pool) => pool.close().await,
+            Self::Postgres { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
         }
-    }
-}
-
-impl Engine {
-    async fn read(&self) -> Result<Conn, StoreError> {
-        Ok(match self {
-            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
-        })
     }
 }
 
@@ -167,38 +148,33 @@ impl Conn {
     }
 }
 
-impl Tx {
+impl Inner {
     /// What to run a statement on.
-    pub fn link(&mut self) -> Link<'_> {
-        match &mut self.inner {
-            TxInner::Sqlite(transaction) => Link::Sqlite(transaction),
-            TxInner::Postgres(transaction) => Link::Postgres(transaction),
+    pub(super) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(transaction) => Link::Sqlite(transaction),
+            Self::Postgres(transaction) => Link::Postgres(transaction),
         }
     }
 
-    /// Writes the audit row and commits: there is no other way to make a change last. Then
-    /// announces it.
-    pub async fn commit(
-        mut self,
-        requester: &Requester,
-        now: Timestamp,
-        event: Event,
-    ) -> Result<(), StoreError> {
-        let change = if event.concerns_gates {
-            Some(counters::next(self.link(), counters::CHANGE).await?)
-        } else {
-            None
-        };
-        audit::append(&mut self, requester, now, event).await?;
-        match self.inner {
-            TxInner::Sqlite(transaction) => transaction.commit().await?,
-            TxInner::Postgres(transaction) => transaction.commit().await?,
-        }
-        if let Some(number) = change {
-            self.changes.announce(number).await;
+    /// Makes everything in it last.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())
     }
+}
+
+fn sqlite_options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged change survives a power cut, not only a crash.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
 }
 
 fn migrator() -> Migrator {

@@ -1,79 +1,151 @@
-//! Table `licenses`.
+//! Tables `licenses` and `rotated_keys`.
 
 use activation_token::credential::SecretDigest;
+use activation_token::snapshot::{LicenseRevocation, RevokedBecause};
 use jiff::Timestamp;
 use manifest::{PackageName, TierName};
 
-use super::{Link, StoreError, inconsistent, on, row, time};
-use crate::domain::{License, LicenseId, LicenseStatus};
+use super::{Link, StoreError, Tx, inconsistent, on, row, time};
+use crate::domain::LicenseId;
+use crate::domain::license::{Decision, ExpiryStrategy, License, Status};
 
 const INSERT: &str = "INSERT INTO licenses \
-    (id, customer_id, key_digest, tier, status, expires_at, max_boxes, add_ons, metadata, created_at, revision) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)";
-const GET: &str = "SELECT id, customer_id, tier, status, expires_at, max_boxes, add_ons, metadata, created_at \
-    FROM licenses WHERE id = $1";
-// Raising the revision locks the row: the license is decided about by one activation at a time.
-const LOCK_BY_KEY: &str = "UPDATE licenses SET revision = revision + 1 WHERE key_digest = $1 \
-    RETURNING id, customer_id, tier, status, expires_at, max_boxes, add_ons, metadata, created_at";
-const TIERS_IN_USE: &str =
-    "SELECT DISTINCT tier, add_ons FROM licenses WHERE status <> 'revoked' ORDER BY tier, add_ons";
+    (id, customer_id, key_digest, tier, status, expires_at, expiry_strategy, grace_seconds, \
+     max_boxes, lease_seconds, add_ons, metadata, created_at, revision) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0)";
+
+/// Every column of a license, its customer's tier, and the seats taken at time `$1`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT l.id, l.customer_id, l.tier, c.tier AS customer_tier, l.status, l.expires_at, \
+             l.expiry_strategy, l.grace_seconds, l.max_boxes, l.lease_seconds, l.add_ons, \
+             l.metadata, l.narrowed_at, l.created_at, \
+             (SELECT COUNT(*) FROM boxes b WHERE b.license_id = l.id \
+              AND (l.lease_seconds IS NULL OR b.last_seen_at > $1 - l.lease_seconds * 1000000)) \
+             AS boxes_used \
+             FROM licenses l LEFT JOIN customer_tiers c ON c.customer_id = l.customer_id ",
+            $rest
+        )
+    };
+}
+const GET: &str = select!("WHERE l.id = $2");
+const GET_BY_KEY: &str = select!(
+    "WHERE l.id = (SELECT id FROM licenses WHERE key_digest = $2 UNION ALL \
+     SELECT license_id FROM rotated_keys WHERE digest = $2 AND expires_at > $1 LIMIT 1)"
+);
+const OF_CUSTOMER: &str = select!("WHERE l.customer_id = $2 ORDER BY l.id");
+// A status is the decision and where the present stands to the expiry and the end of the grace.
+const LIST: &str = select!(
+    "WHERE ($2 IS NULL OR l.id < $2) AND ($3 IS NULL OR l.customer_id = $3) \
+     AND ($4 IS NULL OR COALESCE(l.tier, c.tier, $5) = $4) \
+     AND ($6 IS NULL OR l.expires_at < $6) \
+     AND ($7 IS NULL OR $7 = CASE \
+          WHEN l.status <> 'active' THEN l.status \
+          WHEN l.expires_at IS NULL OR l.expires_at / 1000000 > $1 / 1000000 THEN 'active' \
+          WHEN l.expires_at / 1000000 + l.grace_seconds > $1 / 1000000 THEN 'grace' \
+          ELSE 'expired' END) \
+     ORDER BY l.id DESC LIMIT $8"
+);
+const UPDATE: &str = "UPDATE licenses SET tier = $2, status = $3, expires_at = $4, \
+    expiry_strategy = $5, grace_seconds = $6, max_boxes = $7, lease_seconds = $8, add_ons = $9, \
+    metadata = $10, narrowed_at = $11, revision = revision + 1 WHERE id = $1";
+const KEEP_OLD_KEY: &str = "INSERT INTO rotated_keys (digest, license_id, expires_at) \
+    SELECT key_digest, id, $2 FROM licenses WHERE id = $1";
+const SET_KEY: &str = "UPDATE licenses SET key_digest = $2, revision = revision + 1 WHERE id = $1";
+const FORGET_OLD_KEYS: &str = "DELETE FROM rotated_keys WHERE license_id = $1 AND expires_at <= $2";
+const DROP_OLD_KEYS: &str = "DELETE FROM rotated_keys WHERE license_id = $1";
+const TIERS_IN_USE: &str = "SELECT DISTINCT COALESCE(l.tier, c.tier) AS tier, l.add_ons \
+    FROM licenses l LEFT JOIN customer_tiers c ON c.customer_id = l.customer_id \
+    WHERE l.status <> 'revoked' ORDER BY tier, l.add_ons";
+const NARROWED: &str =
+    "SELECT id, status, narrowed_at FROM licenses WHERE narrowed_at > $1 ORDER BY id";
 
 row! {
     struct Row {
         id: String,
         customer_id: String,
         tier: Option<String>,
+        customer_tier: Option<String>,
         status: String,
         expires_at: Option<i64>,
+        expiry_strategy: String,
+        grace_seconds: i64,
         max_boxes: Option<i64>,
+        lease_seconds: Option<i64>,
         add_ons: String,
         metadata: String,
+        narrowed_at: Option<i64>,
         created_at: i64,
+        boxes_used: i64,
     }
 }
 
 impl Row {
     fn into_domain(self) -> Result<License, StoreError> {
         let bad = inconsistent("licenses", &self.id);
-        let tier = self.tier.as_deref().map(TierName::parse).transpose();
-        let expires_at = self
-            .expires_at
-            .map(|at| time(at).ok_or_else(|| bad("expires_at")));
-        let max_boxes = self
-            .max_boxes
-            .map(|n| u32::try_from(n).map_err(|_| bad("max_boxes")));
+        let tier = |name: Option<String>, column| {
+            let read = name.map(|name| TierName::parse(&name).map_err(|_| bad(column)));
+            read.transpose()
+        };
+        let at = |stored: Option<i64>, column| {
+            stored
+                .map(|at| time(at).ok_or_else(|| bad(column)))
+                .transpose()
+        };
+        let small = |stored: Option<i64>, column| {
+            let read = stored.map(|n| u32::try_from(n).map_err(|_| bad(column)));
+            read.transpose()
+        };
         Ok(License {
             id: self.id.parse().map_err(|_| bad("id"))?,
-            tier: tier.map_err(|_| bad("tier"))?,
-            status: LicenseStatus::parse(&self.status).ok_or_else(|| bad("status"))?,
-            expires_at: expires_at.transpose()?,
-            max_boxes: max_boxes.transpose()?,
+            tier: tier(self.tier, "tier")?,
+            customer_tier: tier(self.customer_tier, "customer_tiers.tier")?,
+            decision: Decision::parse(&self.status).ok_or_else(|| bad("status"))?,
+            expires_at: at(self.expires_at, "expires_at")?,
+            expiry_strategy: ExpiryStrategy::parse(&self.expiry_strategy)
+                .ok_or_else(|| bad("expiry_strategy"))?,
+            grace_seconds: u32::try_from(self.grace_seconds).map_err(|_| bad("grace_seconds"))?,
+            max_boxes: small(self.max_boxes, "max_boxes")?,
+            lease_seconds: small(self.lease_seconds, "lease_seconds")?,
             add_ons: serde_json::from_str(&self.add_ons).map_err(|_| bad("add_ons"))?,
             metadata: serde_json::from_str(&self.metadata).map_err(|_| bad("metadata"))?,
+            narrowed_at: at(self.narrowed_at, "narrowed_at")?,
             created_at: time(self.created_at).ok_or_else(|| bad("created_at"))?,
+            boxes_used: u64::try_from(self.boxes_used).map_err(|_| bad("boxes_used"))?,
             customer_id: self.customer_id,
         })
     }
 }
 
+/// Which licenses are wanted; what is none does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this customer.
+    pub customer_id: Option<String>,
+    /// That stand so now.
+    pub status: Option<Status>,
+    /// At this tier, wherever it comes from.
+    pub tier: Option<TierName>,
+    /// That expire before then.
+    pub expires_before: Option<Timestamp>,
+}
+
 /// Adds a license with the digest of its key.
-pub async fn insert(
-    link: Link<'_>,
-    license: &License,
-    key: SecretDigest,
-) -> Result<(), StoreError> {
-    let add_ons = json(&license.add_ons);
-    let metadata = json(&license.metadata);
-    on!(link, |c| sqlx::query(INSERT)
+pub async fn insert(tx: &mut Tx, license: &License, key: SecretDigest) -> Result<(), StoreError> {
+    on!(tx.link(), |c| sqlx::query(INSERT)
         .bind(license.id.as_str())
         .bind(&license.customer_id)
         .bind(key.to_string())
         .bind(license.tier.as_ref().map(TierName::as_str))
-        .bind(license.status.as_str())
+        .bind(license.decision.as_str())
         .bind(license.expires_at.map(Timestamp::as_microsecond))
+        .bind(license.expiry_strategy.as_str())
+        .bind(i64::from(license.grace_seconds))
         .bind(license.max_boxes.map(i64::from))
-        .bind(add_ons)
-        .bind(metadata)
+        .bind(license.lease_seconds.map(i64::from))
+        .bind(json(&license.add_ons))
+        .bind(json(&license.metadata))
         .bind(license.created_at.as_microsecond())
         .execute(c)
         .await
@@ -81,25 +153,136 @@ pub async fn insert(
     Ok(())
 }
 
+/// Writes everything about a license that may change.
+pub async fn update(tx: &mut Tx, license: &License) -> Result<(), StoreError> {
+    on!(tx.link(), |c| sqlx::query(UPDATE)
+        .bind(license.id.as_str())
+        .bind(license.tier.as_ref().map(TierName::as_str))
+        .bind(license.decision.as_str())
+        .bind(license.expires_at.map(Timestamp::as_microsecond))
+        .bind(license.expiry_strategy.as_str())
+        .bind(i64::from(license.grace_seconds))
+        .bind(license.max_boxes.map(i64::from))
+        .bind(license.lease_seconds.map(i64::from))
+        .bind(json(&license.add_ons))
+        .bind(json(&license.metadata))
+        .bind(license.narrowed_at.map(Timestamp::as_microsecond))
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
 /// The license with this id.
-pub async fn get(link: Link<'_>, id: &LicenseId) -> Result<Option<License>, StoreError> {
-    let row = on!(link, |c| sqlx::query_as::<_, Row>(GET)
+pub async fn get(
+    link: Link<'_>,
+    id: &LicenseId,
+    now: Timestamp,
+) -> Result<Option<License>, StoreError> {
+    one(link, GET, id.as_str(), now).await
+}
+
+/// The license with this key, be it its own or one that was rotated and is good for a while yet.
+pub async fn get_by_key(
+    link: Link<'_>,
+    key: SecretDigest,
+    now: Timestamp,
+) -> Result<Option<License>, StoreError> {
+    one(link, GET_BY_KEY, &key.to_string(), now).await
+}
+
+async fn one(
+    link: Link<'_>,
+    sql: &'static str,
+    value: &str,
+    now: Timestamp,
+) -> Result<Option<License>, StoreError> {
+    let row = on!(link, |c| sqlx::query_as::<_, Row>(sql)
+        .bind(now.as_microsecond())
+        .bind(value)
+        .fetch_optional(c)
+        .await)?;
+    row.map(Row::into_domain).transpose()
+}
+
+/// Every license of a customer.
+pub async fn of_customer(
+    link: Link<'_>,
+    customer_id: &str,
+    now: Timestamp,
+) -> Result<Vec<License>, StoreError> {
+    let rows = on!(link, |c| sqlx::query_as::<_, Row>(OF_CUSTOMER)
+        .bind(now.as_microsecond())
+        .bind(customer_id)
+        .fetch_all(c)
+        .await)?;
+    rows.into_iter().map(Row::into_domain).collect()
+}
+
+/// Licenses that fit a filter, newest first, from the one after `before` on. `default_tier` is
+/// the tier of those that have none.
+pub async fn list(
+    link: Link<'_>,
+    filter: &Filter,
+    default_tier: &TierName,
+    before: Option<&LicenseId>,
+    rows_max: u32,
+    now: Timestamp,
+) -> Result<Vec<License>, StoreError> {
+    let rows = on!(link, |c| sqlx::query_as::<_, Row>(LIST)
+        .bind(now.as_microsecond())
+        .bind(before.map(LicenseId::as_str))
+        .bind(&filter.customer_id)
+        .bind(filter.tier.as_ref().map(TierName::as_str))
+        .bind(default_tier.as_str())
+        .bind(filter.expires_before.map(Timestamp::as_microsecond))
+        .bind(filter.status.map(Status::as_str))
+        .bind(i64::from(rows_max))
+        .fetch_all(c)
+        .await)?;
+    rows.into_iter().map(Row::into_domain).collect()
+}
+
+/// Gives a license another key. The one it had is good until `old_until`; earlier ones go on to
+/// their own ends.
+pub async fn rotate_key(
+    tx: &mut Tx,
+    id: &LicenseId,
+    key: SecretDigest,
+    old_until: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    on!(tx.link(), |c| sqlx::query(FORGET_OLD_KEYS)
         .bind(id.as_str())
-        .fetch_optional(c)
-        .await)?;
-    row.map(Row::into_domain).transpose()
-}
-
-/// The license with this key, held until the transaction ends.
-pub async fn lock_by_key(link: Link<'_>, key: SecretDigest) -> Result<Option<License>, StoreError> {
-    let row = on!(link, |c| sqlx::query_as::<_, Row>(LOCK_BY_KEY)
+        .bind(now.as_microsecond())
+        .execute(c)
+        .await
+        .map(drop))?;
+    if old_until > now {
+        on!(tx.link(), |c| sqlx::query(KEEP_OLD_KEY)
+            .bind(id.as_str())
+            .bind(old_until.as_microsecond())
+            .execute(c)
+            .await
+            .map(drop))?;
+    } else {
+        // The key is replaced because it must not be used any more: no older one may either.
+        on!(tx.link(), |c| sqlx::query(DROP_OLD_KEYS)
+            .bind(id.as_str())
+            .execute(c)
+            .await
+            .map(drop))?;
+    }
+    on!(tx.link(), |c| sqlx::query(SET_KEY)
+        .bind(id.as_str())
         .bind(key.to_string())
-        .fetch_optional(c)
-        .await)?;
-    row.map(Row::into_domain).transpose()
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
 }
 
-/// Every combination of explicit tier and add-ons that a license has.
+/// Every combination of tier and add-ons that a license has.
 pub async fn tiers_in_use(
     link: Link<'_>,
 ) -> Result<Vec<(Option<TierName>, Vec<PackageName>)>, StoreError> {
@@ -114,6 +297,36 @@ pub async fn tiers_in_use(
             let tier = tier.as_deref().map(TierName::parse).transpose();
             let names = serde_json::from_str(&add_ons).map_err(|_| bad("add_ons"));
             Ok((tier.map_err(|_| bad("tier"))?, names?))
+        })
+        .collect()
+}
+
+/// Licenses that were narrowed after a time, as gates are told of them.
+pub async fn narrowed(
+    link: Link<'_>,
+    after: Timestamp,
+) -> Result<Vec<LicenseRevocation>, StoreError> {
+    let rows = on!(link, |c| sqlx::query_as::<_, (String, String, i64)>(
+        NARROWED
+    )
+    .bind(after.as_microsecond())
+    .fetch_all(c)
+    .await)?;
+    rows.into_iter()
+        .map(|(id, status, narrowed_at)| {
+            let bad = inconsistent("licenses", &id);
+            let why = match Decision::parse(&status).ok_or_else(|| bad("status"))? {
+                Decision::Active => RevokedBecause::Changed,
+                Decision::Suspended => RevokedBecause::Suspended,
+                Decision::Revoked => RevokedBecause::Revoked,
+            };
+            let issued_until = time(narrowed_at).ok_or_else(|| bad("narrowed_at"))?;
+            Ok(LicenseRevocation {
+                issued_until: Timestamp::from_second(issued_until.as_second())
+                    .map_err(|_| bad("narrowed_at"))?,
+                why,
+                id: id.clone(),
+            })
         })
         .collect()
 }

@@ -2,19 +2,108 @@
 //!
 //! A store function holds one constant SQL text in the dialect that SQLite and PostgreSQL share
 //! and runs it through `on!`, which expands to one arm per engine. Every line on which the two
-//! differ is in `engine`. A write transaction can be committed only together with its audit
-//! row ([`Tx::commit`]), and is announced only after that.
+//! differ is in `engine`. Functions that write demand a [`Tx`], which can be committed only
+//! together with its audit row, and is announced only after that.
 
 pub mod audit;
 pub mod boxes;
 mod counters;
 pub mod credentials;
+pub mod customers;
 mod engine;
+pub mod facts;
+pub mod kept_answers;
 pub mod licenses;
+mod writer;
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
-pub use engine::{Conn, Link, Store, Tx};
+use activation_token::credential::HashKey;
+use engine::Engine;
+use writer::Writer;
+
+use crate::changes::Changes;
+pub use engine::{Conn, Link};
+pub use writer::{Recorded, Tx};
+
+/// An open database whose schema is up to date. It can be read; [`Store`] writes.
+#[derive(Debug, Clone)]
+pub struct Database(Engine);
+
+/// The database, and the news that something in it changed.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+    writer: Writer,
+    chain: audit::Chain,
+    changes: Changes,
+}
+
+impl Database {
+    /// Opens the SQLite file, makes it where it is missing, and brings its schema up to date.
+    pub async fn open_sqlite(file: &Path) -> Result<Self, StoreError> {
+        Engine::open_sqlite(file).await.map(Self)
+    }
+
+    /// Connects to PostgreSQL and brings the schema up to date.
+    pub async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        Engine::open_postgres(url).await.map(Self)
+    }
+
+    /// Whether nothing was ever written.
+    pub async fn is_new(&self) -> Result<bool, StoreError> {
+        let rows = counters::value(self.0.read().await?.link(), counters::AUDIT).await?;
+        Ok(rows == 0)
+    }
+}
+
+impl Store {
+    /// Writes to a database, with the key that chains its audit log.
+    pub async fn new(database: Database, hash_key: &HashKey) -> Result<Self, StoreError> {
+        let newest = counters::value(database.0.read().await?.link(), counters::CHANGE).await?;
+        let changes = Changes::starting_at(newest);
+        let chain = audit::Chain::new(hash_key);
+        Ok(Self {
+            writer: Writer::new(database.0.clone(), chain.clone(), changes.clone()),
+            database,
+            chain,
+            changes,
+        })
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Conn, StoreError> {
+        self.database.0.read().await
+    }
+
+    /// Begins a change. One is made at a time.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        self.writer.begin().await
+    }
+
+    /// The number of the newest change that concerns gates.
+    pub async fn newest_change(&self) -> Result<i64, StoreError> {
+        counters::value(self.read().await?.link(), counters::CHANGE).await
+    }
+
+    /// Word of changes that concern gates.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// What chains the audit log.
+    pub fn chain(&self) -> &audit::Chain {
+        &self.chain
+    }
+
+    /// Lets running changes end and closes every connection.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.database.0.close().await;
+    }
+}
 
 /// Runs the same expression on whichever engine the link leads to.
 macro_rules! on {
@@ -65,9 +154,50 @@ pub enum StoreError {
         /// Which column.
         column: &'static str,
     },
+    /// The commit that this change shared with others failed.
+    #[error("the change was not made")]
+    Shared(#[source] Arc<StoreError>),
+    /// The program ended before the change was made.
+    #[error("the change was interrupted")]
+    Interrupted,
     /// The database does not promise what is asked of it.
     #[error("the database does not run with `{0}`, so a change could be lost")]
     Unsafe(&'static str),
+}
+
+impl StoreError {
+    /// Whether the database was gone, overloaded or going down: nothing is wrong with the
+    /// request, and it may be sent again later.
+    pub fn is_outage(&self) -> bool {
+        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, WorkerCrashed};
+        /// Connection trouble, too little memory or disk, shutdown, a lock that was not had, a
+        /// deadlock, and a server that is standing by.
+        const POSTGRES: [&str; 8] = ["08", "53", "57P", "58", "55P03", "40P01", "25006", "57014"];
+        /// Busy, read-only, an error of the disk, a full disk, a file that cannot be opened.
+        const SQLITE: [&str; 5] = ["5", "8", "10", "13", "14"];
+        match self {
+            Self::Shared(error) => error.is_outage(),
+            Self::Interrupted => true,
+            Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => true,
+            Self::Database(Database(error)) => error.code().is_some_and(|code| {
+                // Extended result codes of SQLite carry the plain one in their low byte.
+                let plain = code
+                    .parse::<u32>()
+                    .ok()
+                    .map(|code| (code & 0xff).to_string());
+                if code.len() == 5
+                    && error
+                        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                        .is_some()
+                {
+                    POSTGRES.iter().any(|class| code.starts_with(class))
+                } else {
+                    plain.is_some_and(|plain| SQLITE.contains(&plain.as_str()))
+                }
+            }),
+            _ => false,
+        }
+    }
 }
 
 /// Makes [`StoreError::Inconsistent`] for one row.

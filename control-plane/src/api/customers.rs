@@ -1,0 +1,135 @@
+//! `/v1/customers/{id}/tier`: what a customer's licenses follow.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::App;
+use super::boxes::{Nothing, ReasonQuery};
+use super::caller::{Allowed, ReadLicenses, WriteLicenses};
+use super::json::shown;
+use super::problem::{Problem, ReadProblems, WriteProblems};
+use super::query::Query;
+use super::write::{Command, Halt};
+use crate::domain::AssignmentSource;
+use crate::operations::{CustomerStanding, Operations};
+use crate::store::customers;
+
+/// Which tier a customer gets.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssignRequest {
+    /// The tier.
+    tier: String,
+    /// Why, for the audit log.
+    reason: Option<String>,
+}
+
+/// Who decides about a customer's tier.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    Default,
+    Billing,
+    Manual,
+}
+
+/// A customer's tier.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CustomerTierView {
+    customer_id: String,
+    tier: String,
+    source: Source,
+    /// Who assigned it; `null` for the default.
+    actor: Option<String>,
+    reason: Option<String>,
+    assigned_at: Option<Timestamp>,
+}
+
+/// Read a customer's tier.
+#[utoipa::path(get, path = "/v1/customers/{id}/tier", operation_id = "getCustomerTier",
+    tag = "customers", security(("operator" = [])), params(("id" = String, Path)),
+    responses((status = 200, body = CustomerTierView), ReadProblems))]
+pub(super) async fn show(
+    State(app): State<App>,
+    _caller: Allowed<ReadLicenses>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let assigned = customers::get(app.store.read().await?.link(), &id).await?;
+    let standing = CustomerStanding {
+        customer_id: id,
+        assigned,
+    };
+    shown(&view(&app, &standing))
+}
+
+/// Assign a tier to a customer by hand.
+///
+/// Licenses that name no tier follow it from their next activation on. Billing does not change
+/// it until it is released.
+#[utoipa::path(put, path = "/v1/customers/{id}/tier", operation_id = "assignCustomerTier",
+    tag = "customers", security(("operator" = [])),
+    params(("id" = String, Path), super::openapi::IdempotencyParam),
+    responses((status = 200, body = CustomerTierView), WriteProblems))]
+pub(super) async fn assign(
+    State(app): State<App>,
+    caller: Allowed<WriteLicenses>,
+    Path(id): Path<String>,
+    command: Command<AssignRequest>,
+) -> Result<Response, Halt> {
+    let AssignRequest { tier, reason } = command.body;
+    let reason = reason.map(super::reason).transpose()?;
+    let mut write = caller.write(&app, command.key).await?;
+    let assigned = app
+        .assign_customer_tier(&mut write.tx, &write.by, &id, &tier, reason)
+        .await?;
+    write
+        .answer(StatusCode::OK, assigned, |standing| view(&app, standing))
+        .await
+}
+
+/// Release a customer from its assignment.
+#[utoipa::path(delete, path = "/v1/customers/{id}/tier", operation_id = "releaseCustomerTier",
+    tag = "customers", security(("operator" = [])),
+    params(("id" = String, Path), ReasonQuery, super::openapi::IdempotencyParam),
+    request_body = Option<Nothing>,
+    responses((status = 200, body = CustomerTierView), WriteProblems))]
+pub(super) async fn release(
+    State(app): State<App>,
+    caller: Allowed<WriteLicenses>,
+    Path(id): Path<String>,
+    Query(query): Query<ReasonQuery>,
+    command: Command<Nothing>,
+) -> Result<Response, Halt> {
+    let reason = query.reason.map(super::reason).transpose()?;
+    let mut write = caller.write(&app, command.key).await?;
+    let released = app
+        .release_customer_tier(&mut write.tx, &write.by, &id, reason)
+        .await?;
+    write
+        .answer(StatusCode::OK, released, |standing| view(&app, standing))
+        .await
+}
+
+fn view(app: &Operations, standing: &CustomerStanding) -> CustomerTierView {
+    let assigned = standing.assigned.as_ref();
+    let default = app.tiers.default_tier().name();
+    CustomerTierView {
+        customer_id: standing.customer_id.clone(),
+        tier: assigned
+            .map_or(default, |assigned| &assigned.tier)
+            .to_string(),
+        source: match assigned.map(|assigned| assigned.source) {
+            None => Source::Default,
+            Some(AssignmentSource::Billing) => Source::Billing,
+            Some(AssignmentSource::Manual) => Source::Manual,
+        },
+        actor: assigned.map(|assigned| assigned.actor.clone()),
+        reason: assigned.and_then(|assigned| assigned.reason.clone()),
+        assigned_at: assigned.map(|assigned| assigned.assigned_at),
+    }
+}

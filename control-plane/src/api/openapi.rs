@@ -1,0 +1,87 @@
+//! The OpenAPI document, made from the handlers, and a page to read it on.
+
+use axum::Json;
+use axum::response::IntoResponse;
+use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{IntoParams, Modify, OpenApi as _};
+
+use super::problem;
+
+/// What stands in the document beside the routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Tollgate control plane",
+        description = "Licenses, boxes, credentials and the audit log.\n\n\
+            Errors are problem details (RFC 9457) with a stable `code`. Lists have pages: send \
+            `nextCursor` as `cursor`. Every write takes an `Idempotency-Key`: the same key with the \
+            same request gets the same answer for 24 hours. Every answer names its request in \
+            `X-Request-Id`.",
+        license(name = "proprietary"),
+    ),
+    components(schemas(problem::Body)),
+    modifiers(&Credentials),
+    tags(
+        (name = "licenses", description = "What customers bought"),
+        (name = "boxes", description = "Where it is installed; for boxes themselves, with the license key"),
+        (name = "customers", description = "The tier that a customer's licenses follow"),
+        (name = "tiers", description = "What can be sold"),
+        (name = "credentials", description = "Who may do what"),
+        (name = "audit", description = "Who did what"),
+        (name = "gates", description = "What registry gates decide by"),
+        (name = "health", description = "Whether it runs"),
+    ),
+)]
+struct Frame;
+
+/// How callers show who they are.
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut OpenApi) {
+        let bearer = |description: &str| {
+            let scheme = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(description));
+            SecurityScheme::Http(scheme.build())
+        };
+        let components = document.components.get_or_insert_default();
+        for (name, description) in [
+            ("operator", "An operator's token, `tgo_…`"),
+            ("application", "An application's token, `tga_…`"),
+            ("gate", "A gate's token, `tgg_…`"),
+        ] {
+            components.add_security_scheme(name, bearer(description));
+        }
+    }
+}
+
+/// The header that every write takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "read by `write::IdempotencyKey`; here for the document alone"
+)]
+pub(super) struct IdempotencyParam {
+    /// Any text of yours: the same request with the same key gets the same answer.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[!#-\[\]-~]+$"
+    )]
+    idempotency_key: Option<String>,
+}
+
+/// The document without routes.
+pub(super) fn frame() -> OpenApi {
+    Frame::openapi()
+}
+
+/// `GET /openapi.json`
+pub(super) async fn document(document: Arc<OpenApi>) -> impl IntoResponse {
+    Json(document)
+}

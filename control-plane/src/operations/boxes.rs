@@ -1,0 +1,78 @@
+//! A box gives its seat back, or an operator takes it.
+
+use secrecy::SecretString;
+
+use super::{Error, Operations, license};
+use crate::domain::{
+    ActivatedBox, BoxId, Decision, Event, LicenseId, Refusal, Requester, Unusable,
+};
+use crate::store::{Recorded, Tx, boxes};
+
+impl Operations {
+    /// Frees the seat of the box with this fingerprint, for whoever has the license key. An
+    /// expired license lets its boxes go; one that is suspended or revoked says nothing.
+    pub async fn deactivate(
+        &self,
+        tx: &mut Tx,
+        by: &Requester,
+        key: &SecretString,
+        fingerprint: &str,
+    ) -> Result<Recorded<ActivatedBox>, Error> {
+        let now = self.clock.now();
+        let license = self.license_by_key(tx, key, now).await?;
+        let unusable = match license.decision {
+            Decision::Active => None,
+            Decision::Suspended => Some(Unusable::Suspended),
+            Decision::Revoked => Some(Unusable::Revoked),
+        };
+        if let Some(unusable) = unusable {
+            return Err(self.deny(by, &license, unusable).into());
+        }
+        let found = boxes::find(tx.link(), &license.id, fingerprint).await?;
+        let found = found.ok_or(Refusal::BoxNotFound)?;
+        self.free(tx, by, &license.id, found, "box.deactivate", None)
+            .await
+    }
+
+    /// Frees a box's seat.
+    pub async fn release_box(
+        &self,
+        tx: &mut Tx,
+        by: &Requester,
+        license_id: &LicenseId,
+        id: &BoxId,
+        reason: Option<String>,
+    ) -> Result<Recorded<ActivatedBox>, Error> {
+        let license = license(tx, license_id, self.clock.now()).await?;
+        let found = boxes::get(tx.link(), &license.id, id).await?;
+        let found = found.ok_or(Refusal::BoxNotFound)?;
+        self.free(tx, by, &license.id, found, "box.release", reason)
+            .await
+    }
+
+    async fn free(
+        &self,
+        tx: &mut Tx,
+        by: &Requester,
+        license: &LicenseId,
+        freed: ActivatedBox,
+        action: &'static str,
+        reason: Option<String>,
+    ) -> Result<Recorded<ActivatedBox>, Error> {
+        let now = self.clock.now();
+        boxes::release(tx, license, &freed.id, now).await?;
+        let event = Event {
+            before: Some(serde_json::json!({
+                "boxId": freed.id,
+                "fingerprint": freed.fingerprint,
+                "name": freed.name,
+                "activatedAt": freed.activated_at,
+                "lastSeenAt": freed.last_seen_at,
+            })),
+            reason,
+            concerns_gates: true,
+            ..Event::new(action, license)
+        };
+        Ok(tx.record(by, now, event, freed).await?)
+    }
+}

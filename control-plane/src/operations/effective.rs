@@ -1,0 +1,90 @@
+//! What a license amounts to under the manifest in force.
+
+use std::sync::Arc;
+
+use entitlements::UnknownKey;
+use jiff::Timestamp;
+use manifest::{Limit, PackageName, PackageSet, Tier};
+
+use super::{Fault, Operations};
+use crate::domain::license::Scope;
+use crate::domain::{License, Refusal};
+
+/// The manifest's limit that counts boxes, where it declares one.
+const BOXES_LIMIT: &str = "boxes";
+
+/// A license's tier, packages, seats and end.
+#[derive(Debug, Clone)]
+pub struct Effective<'t> {
+    /// Its tier.
+    pub tier: &'t Tier,
+    /// The tier's packages and the add-ons, closed.
+    pub packages: Arc<PackageSet>,
+    /// How many boxes it may have.
+    pub boxes: Limit,
+    tokens_end: Option<Timestamp>,
+}
+
+impl Effective<'_> {
+    /// To compare with what it amounts to after a change.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            packages: &self.packages,
+            boxes: self.boxes,
+            tokens_end: self.tokens_end,
+        }
+    }
+}
+
+impl Operations {
+    /// What a license amounts to. A fault when it names what the manifest no longer has.
+    pub fn effective(&self, license: &License) -> Result<Effective<'_>, Fault> {
+        let dangling = || Fault::Dangling(license.id.to_string());
+        let tier = self.tier_of(license).ok_or_else(dangling)?;
+        let packages = self
+            .package_set(tier, &license.add_ons)
+            .map_err(|_| dangling())?;
+        Ok(Effective {
+            tier,
+            packages,
+            boxes: self.boxes_limit(license).ok_or_else(dangling)?,
+            tokens_end: license.tokens_end(),
+        })
+    }
+
+    /// The tier a license has now, if the manifest has it.
+    pub fn tier_of(&self, license: &License) -> Option<&Tier> {
+        match license.tier() {
+            None => Some(self.tiers.default_tier()),
+            Some(name) => self.tiers.tier(name.as_str()),
+        }
+    }
+
+    /// How many boxes a license may have: its own number, else its tier's. None when the manifest
+    /// no longer has that tier.
+    pub fn boxes_limit(&self, license: &License) -> Option<Limit> {
+        if let Some(count) = license.max_boxes {
+            return Some(Limit::Count(count.into()));
+        }
+        let tier = self.tier_of(license)?;
+        Some(
+            match self.catalog().limit(tier.name().as_str(), BOXES_LIMIT) {
+                Ok(limit) => limit,
+                // A manifest that does not declare the limit does not count boxes.
+                Err(UnknownKey::Limit(..)) => Limit::Unlimited,
+                Err(_) => Limit::Count(0),
+            },
+        )
+    }
+
+    /// The packages of a tier and add-ons.
+    pub(super) fn package_set(
+        &self,
+        tier: &Tier,
+        add_ons: &[PackageName],
+    ) -> Result<Arc<PackageSet>, Refusal> {
+        self.tiers.with_add_ons(tier, add_ons).map_err(|unknown| {
+            Refusal::UnknownPackages(unknown.0.iter().map(ToString::to_string).collect())
+        })
+    }
+}

@@ -1,0 +1,42 @@
+//! Notes that change nothing about what anybody may do, written now and then.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Fault, Operations};
+use crate::domain::CredentialId;
+use crate::store::{credentials, kept_answers};
+
+/// For how long an answer to a request with an idempotency key is kept.
+pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// When each credential was used last, since this was written down last.
+#[derive(Debug, Default)]
+pub struct LastUsed(Mutex<HashMap<CredentialId, Timestamp>>);
+
+impl LastUsed {
+    /// Notes a use.
+    pub fn note(&self, id: &CredentialId, now: Timestamp) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.insert(id.clone(), now);
+    }
+
+    fn take(&self) -> HashMap<CredentialId, Timestamp> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Operations {
+    /// Writes down when credentials were used, and forgets answers that were kept long enough.
+    pub async fn write_notes(&self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        for (id, at) in self.last_used.take() {
+            credentials::used(&mut tx, &id, at).await?;
+        }
+        kept_answers::forget(&mut tx, now.saturating_sub(ANSWERS_KEPT).unwrap_or(now)).await?;
+        Ok(tx.commit_notes().await?)
+    }
+}
