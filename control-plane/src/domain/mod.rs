@@ -7,9 +7,13 @@ pub mod credential;
 pub mod id;
 pub mod license;
 pub mod refusal;
+pub mod signing_key;
 
 pub use audit::{Actor, Event, Requester};
 pub use credential::{Caller, Credential, Right, Role};
 pub use id::{BoxId, CredentialId, LicenseId, TokenId};
 pub use license::{ActivatedBox, License, LicenseStatus, Unusable};
 pub use refusal::{FieldError, Refusal};
+pub use signing_key::{
+    KeyPolicy, KeyRecord, KeyRing, KeyState, KeyStatus, Removal, RotationRefused,
+};
