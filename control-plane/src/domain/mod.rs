@@ -8,6 +8,7 @@ pub mod customer;
 pub mod id;
 pub mod license;
 pub mod refusal;
+pub mod signing_key;
 
 pub use audit::{Actor, Event, Requester};
 pub use credential::{Caller, Credential, Right, Role};
@@ -15,3 +16,6 @@ pub use customer::{AssignmentSource, CustomerTier};
 pub use id::{BoxId, CredentialId, LicenseId, TokenId, WebhookId};
 pub use license::{ActivatedBox, Decision, ExpiryStrategy, License, Status, Unusable};
 pub use refusal::{FieldError, Refusal};
+pub use signing_key::{
+    KeyPolicy, KeyRecord, KeyRing, KeyState, KeyStatus, Removal, RotationRefused,
+};
