@@ -2,6 +2,7 @@
 
 mod activate;
 mod caller;
+pub mod client_address;
 mod credentials;
 mod gate;
 mod health;
