@@ -11,6 +11,7 @@ pub mod demo;
 pub mod domain;
 pub mod embedded;
 pub mod entropy;
+pub mod metrics;
 pub mod operations;
 pub mod serve;
 pub mod settings;

@@ -9,6 +9,7 @@ mod health;
 mod json;
 mod jwks;
 mod licenses;
+mod metrics;
 mod problem;
 mod request;
 mod tiers;
@@ -35,11 +36,13 @@ const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The control plane's HTTP interface.
 pub fn router(operations: Arc<Operations>) -> Router {
+    crate::metrics::recorder();
     Router::new()
         // Operators.
         .route("/v1/licenses", post(licenses::issue))
         .route("/v1/licenses/{id}", get(licenses::show))
         .route("/v1/credentials", post(credentials::create))
+        .route("/metrics", get(metrics::show))
         // Operators and applications.
         .route("/v1/tiers", get(tiers::list))
         .route("/v1/tiers/{tier}/packages", get(tiers::packages))
@@ -60,6 +63,7 @@ pub fn router(operations: Arc<Operations>) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(
             ServiceBuilder::new()
+                .layer(axum::middleware::from_fn(crate::metrics::track))
                 .layer(axum::middleware::from_fn_with_state(
                     Arc::clone(&operations),
                     request::identify,
