@@ -16,3 +16,4 @@ pub mod operations;
 pub mod serve;
 pub mod settings;
 pub mod store;
+pub mod telemetry;

@@ -1,7 +1,10 @@
 //! `/livez` and `/readyz`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
+
+use registry_gate::server::Lifecycle;
 
 use super::App;
 use super::problem::Problem;
@@ -11,8 +14,18 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// The database answers.
-pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
+/// The database answers, and the process is not about to end.
+pub(super) async fn ready(
+    State(app): State<App>,
+    life: Option<Extension<Lifecycle>>,
+) -> Result<&'static str, Problem> {
+    if life.is_some_and(|life| !life.is_serving()) {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "this process is about to stop",
+        ));
+    }
     let answers = app.store.newest_change().await;
     answers.map(|_| "ok\n").map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "not ready");

@@ -12,6 +12,7 @@ mod licenses;
 mod metrics;
 mod problem;
 mod request;
+mod streams;
 mod tiers;
 
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use axum::routing::{get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
+
+pub use streams::ending_with;
 
 use crate::operations::Operations;
 
