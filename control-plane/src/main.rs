@@ -1,17 +1,15 @@
 //! `tollgate`: the control plane and, in one process with it, the gate.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use control_plane::demo;
 use control_plane::serve::Server;
-use control_plane::settings::Settings;
+use control_plane::settings::{self, Given};
+use control_plane::{demo, telemetry};
+use registry_gate::server::stop_signal;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// License activation and package gating for vendors of self-hosted software
 #[derive(Parser)]
@@ -19,18 +17,6 @@ use tracing_subscriber::EnvFilter;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged to standard error, for example `info` or `control_plane=debug`
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        env = "TOLLGATE_LOG",
-        default_value = "warn"
-    )]
-    log: String,
-    /// Log one JSON object a line
-    #[arg(long, global = true, env = "TOLLGATE_LOG_JSON")]
-    log_json: bool,
 }
 
 #[derive(Subcommand)]
@@ -38,15 +24,23 @@ enum Command {
     /// Run the control plane and the registry gate
     ///
     /// Every option is also a key of the configuration file and a TOLLGATE_… variable; an option
-    /// wins over a variable, and a variable over the file. At the first start,
-    /// `TOLLGATE_OPERATOR_TOKEN` is taken as the first operator's token; without it, one is made,
-    /// printed once, and kept in the data directory.
-    Serve {
+    /// wins over a variable, and a variable over the file. `tollgate config` tells what holds. At
+    /// the first start, `TOLLGATE_OPERATOR_TOKEN` is taken as the first operator's token; without
+    /// it, one is made, printed once, and kept in the data directory.
+    ///
+    /// SIGTERM and SIGINT stop it: it says at /readyz that it is not ready, lets running requests
+    /// end, and exits with 0; a second signal ends it at once. SIGHUP reads the certificate again.
+    Serve(Box<Given>),
+    /// Print every setting, its value, and where that comes from
+    ///
+    /// Takes what `serve` takes. Secrets are not shown. Exits with 1, after the table, when the
+    /// settings do not fit together.
+    Config {
         #[command(flatten)]
-        settings: Box<Settings>,
-        /// A configuration file (TOML)
-        #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
-        config: Option<PathBuf>,
+        given: Box<Given>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// See it work: sell, activate, install and refuse, on example packages
     ///
@@ -68,18 +62,39 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    start_log(&cli.log, cli.log_json)?;
     let stop = stop_signal().context("cannot wait for signals")?;
     match cli.command {
-        Command::Serve { settings, config } => {
-            let file = config.as_deref().map(Settings::from_file).transpose()?;
-            let config = settings.or(file.unwrap_or_default()).resolve()?;
-            let server = Server::open(config, operator_token()).await?;
-            announce(&server);
-            server.run(stop).await
+        Command::Serve(given) => {
+            let config = given.config()?;
+            let telemetry = telemetry::start(&config)?;
+            let served = async {
+                let server = Server::open(config, operator_token()).await?;
+                announce(&server);
+                server.run(stop).await
+            };
+            let end = served.await;
+            telemetry.flush().await;
+            end
         }
-        Command::Demo(options) => demo::run(options, stop).await,
+        Command::Config { given, json } => print_settings(*given, json),
+        Command::Demo(options) => {
+            let telemetry = telemetry::start(&options.config()?)?;
+            let end = demo::run(options, stop).await;
+            telemetry.flush().await;
+            end
+        }
     }
+}
+
+fn print_settings(given: Given, json: bool) -> anyhow::Result<()> {
+    let (config, rows) = given.load()?;
+    let text = if json {
+        format!("{:#}\n", settings::json(&rows))
+    } else {
+        settings::table(&rows)
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    config.checked().map(drop)
 }
 
 /// Both listeners accept from here on; whoever waits for the first line may connect. Nobody need
@@ -108,30 +123,6 @@ fn url(url: &url::Url) -> &str {
 fn operator_token() -> Option<SecretString> {
     let value = std::env::var("TOLLGATE_OPERATOR_TOKEN").ok()?;
     (!value.is_empty()).then(|| SecretString::from(value))
-}
-
-fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(std::io::stderr);
-    if json {
-        builder.json().init();
-    } else {
-        builder.init();
-    }
-    Ok(())
-}
-
-/// SIGINT or SIGTERM, from now on: one that comes before anybody waits for it is not lost.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 #[expect(

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use activation_token::clock::{Clock, SystemClock};
 use activation_token::credential::{CredentialKind, is_well_formed, new_secret};
@@ -11,6 +12,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
+use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
 use registry_gate::{Gate, GateConfig, SnapshotSender, UpstreamConfig};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -21,10 +23,15 @@ use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, Error, LastUsed, NewCredential, Operations, Policy};
 use crate::settings::Config;
 use crate::store::{Database, Store};
-use crate::{api, embedded};
+use crate::{api, embedded, metrics};
 
+/// How exact the time is at which a credential was used last.
+const NOTES_EVERY: Duration = Duration::from_secs(30);
 /// A vendor's own first token has at least this many bytes.
 const CHOSEN_TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+
+/// How long the database may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything is open and nothing is served yet.
 pub struct Server {
@@ -37,6 +44,9 @@ pub struct Server {
     operations: Arc<Operations>,
     control_plane: (TcpListener, Router),
     gate: (TcpListener, Router),
+    tls: Option<Tls>,
+    life: (Stopper, Lifecycle),
+    shutdown_delay: Duration,
     snapshots: SnapshotSender,
     // Held until the end.
     data: DataDir,
@@ -48,6 +58,10 @@ impl Server {
     pub async fn open(config: Config, chosen_token: Option<SecretString>) -> anyhow::Result<Self> {
         let tiers = load_manifest(&config)?;
         chosen_token.as_ref().map(check_chosen).transpose()?;
+        let upstream_token = config.upstream_token()?;
+        let tls = open_tls(&config)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let bind = |what, flag, address| bind(what, flag, address, scheme);
         let (listener, control_plane_url) = bind("control plane", "--listen", config.listen)?;
         let (gate_listener, gate_url) = bind("gate", "--gate-listen", config.gate_listen)?;
         let registry_url = config.gate_url.clone().unwrap_or_else(|| gate_url.clone());
@@ -57,6 +71,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let database = open_database(&config, &data).await?;
         let is_new = database.is_new().await?;
+        let shutdown_delay = config.shutdown_delay();
+        let trusted_proxies = config.trusted_proxies.clone().unwrap_or_default();
         // Keys are made for a new database only: with others, nothing in an old one would fit.
         let keys = if is_new {
             Keys::MayBeMade(&*entropy)
@@ -90,11 +106,13 @@ impl Server {
         operations.note_what_is_served().await.map_err(said)?;
 
         let upstream = config.upstream.map(|url| UpstreamConfig {
-            token: config.upstream_token,
+            token: upstream_token,
             ..UpstreamConfig::new(url)
         });
+        let life = lifecycle();
         let gate_config = GateConfig {
             upstream,
+            lifecycle: Some(life.1.clone()),
             ..GateConfig::new(registry_url, data.packages())
         };
         let (gate, snapshots) = Gate::new(gate_config, clock).context("cannot open the gate")?;
@@ -106,8 +124,17 @@ impl Server {
             control_plane_url,
             gate_url,
             new_operator_token,
-            control_plane: (listener, api::router(Arc::clone(&operations))),
+            control_plane: (
+                listener,
+                api::ending_with(
+                    api::router(Arc::clone(&operations), trusted_proxies),
+                    life.1.clone(),
+                ),
+            ),
             gate: (gate_listener, gate.router()),
+            tls,
+            life,
+            shutdown_delay,
             operations,
             snapshots,
             data,
@@ -117,38 +144,50 @@ impl Server {
     /// Serves until `shutdown` is over, then lets running requests end.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let feed = tokio::spawn(embedded::feed(Arc::clone(&self.operations), self.snapshots));
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let server = |(listener, router): (TcpListener, Router)| {
-            let mut stopped = stopped.clone();
-            registry_gate::server::serve(listener, router, async move {
-                // An error means that the sender is gone, which is the end as well.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            })
-        };
-        let servers = async { tokio::try_join!(server(self.control_plane), server(self.gate)) };
+        let upkeep = tokio::spawn(metrics::upkeep());
+        let notes = tokio::spawn(keep_notes(Arc::clone(&self.operations)));
+        let (stopper, life) = self.life;
+        let (listener, router) = self.control_plane;
+        let control_plane = server::Server::new(listener, self.tls.clone())
+            .serve_with_peers(router, life.clone().ending());
+        let (listener, router) = self.gate;
+        let gate = server::Server::new(listener, self.tls).serve(router, life.ending());
+        let servers = async { tokio::try_join!(control_plane, gate) };
         tokio::pin!(servers);
+        let delay = self.shutdown_delay;
+        let told = async {
+            shutdown.await;
+            tracing::info!(?delay, "stopping; running requests may end");
+            stopper.stop(delay).await;
+        };
         let result = tokio::select! {
             result = &mut servers => result,
-            () = shutdown => {
-                tracing::info!("stopping; running requests may end");
-                stop.send_replace(true);
-                servers.await
-            }
+            () = told => servers.await,
         };
         feed.abort();
-        self.operations.denials.settle().await;
-        if let Err(error) = self.operations.write_notes().await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "the last notes could not be written");
+        upkeep.abort();
+        notes.abort();
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end()).await.is_err() {
+            tracing::warn!("the database did not close in time");
         }
-        self.operations.store.close().await;
         drop(self.data);
         result.map(drop).context("a listener failed")
     }
 }
 
+/// Writes down now and then when credentials were used. Never ends.
+async fn keep_notes(operations: Arc<Operations>) {
+    loop {
+        tokio::time::sleep(NOTES_EVERY).await;
+        if let Err(error) = operations.write_notes().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "notes could not be written");
+        }
+    }
+}
+
 fn load_manifest(config: &Config) -> anyhow::Result<TierSets> {
-    let path = &config.manifest;
+    let path = config.manifest()?;
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the manifest `{}`", path.display()))?;
     match Manifest::load(&text, &path.display().to_string()) {
@@ -167,18 +206,32 @@ fn load_manifest(config: &Config) -> anyhow::Result<TierSets> {
     }
 }
 
-fn bind(what: &str, flag: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, Url)> {
+fn open_tls(config: &Config) -> anyhow::Result<Option<Tls>> {
+    let Some((certificate, key)) = config.tls() else {
+        return Ok(None);
+    };
+    let tls = Tls::read(certificate, key).context("HTTPS cannot be served")?;
+    tls.reload_on_hangup().context("cannot wait for SIGHUP")?;
+    Ok(Some(tls))
+}
+
+fn bind(
+    what: &str,
+    flag: &str,
+    address: SocketAddr,
+    scheme: &str,
+) -> anyhow::Result<(TcpListener, Url)> {
     let listener = TcpListener::bind(address).with_context(|| {
         format!("the {what} cannot listen on {address}\n  hint: choose another with `{flag}`")
     })?;
     listener.set_nonblocking(true)?;
-    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    let url = Url::parse(&format!("{scheme}://{}", listener.local_addr()?))?;
     Ok((listener, url))
 }
 
 async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Database> {
     if let Some(url) = &config.database_url {
-        return Database::open_postgres(url.expose_secret())
+        return Database::open_postgres(url.expose())
             .await
             .context("cannot open the PostgreSQL database of `database-url`");
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::server::Lifecycle;
 use crate::store::StoreDirError;
 
 /// The settings of a gate.
@@ -22,6 +23,8 @@ pub struct GateConfig {
     pub token_cache_bytes: u64,
     /// Memory for small tarballs, in bytes.
     pub tarball_cache_bytes: u64,
+    /// When the gate is to say that it is not ready, because its process ends.
+    pub lifecycle: Option<Lifecycle>,
 }
 
 /// A registry behind the gate.
@@ -45,6 +48,7 @@ impl GateConfig {
             publish_bytes_max: 64 * 1024 * 1024,
             token_cache_bytes: 256 * 1024 * 1024,
             tarball_cache_bytes: 16 * 1024 * 1024,
+            lifecycle: None,
         }
     }
 }

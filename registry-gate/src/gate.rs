@@ -21,6 +21,7 @@ use crate::packages::Packages;
 use crate::packument::PublicUrl;
 use crate::refusal::Refusal;
 use crate::route::{Route, RouteError};
+use crate::server::Lifecycle;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::view::{SnapshotSender, Views};
@@ -34,6 +35,17 @@ pub(crate) struct Parts {
     pub(crate) rule: Rule,
     pub(crate) packages: Packages,
     pub(crate) publish_bytes_max: usize,
+    lifecycle: Option<Lifecycle>,
+}
+
+impl Parts {
+    /// Whether the gate could answer, and is still meant to.
+    pub(crate) fn is_ready(&self) -> Result<(), Refusal> {
+        match &self.lifecycle {
+            Some(life) if !life.is_serving() => Err(Refusal::Stopping),
+            _ => self.rule.is_ready(),
+        }
+    }
 }
 
 impl Gate {
@@ -54,6 +66,7 @@ impl Gate {
             rule: Rule::new(views, clock, config.token_cache_bytes),
             packages: Packages::new(hosted, upstream, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
+            lifecycle: config.lifecycle,
         };
         Ok((Self(Arc::new(parts)), sender))
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
-use registry_gate::{Gate, GateConfig, Poller, UpstreamConfig, server};
+use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
+use registry_gate::{Gate, GateConfig, Poller, UpstreamConfig};
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 /// The npm registry that boxes install from, gated by their activation tokens.
@@ -43,6 +43,26 @@ struct Options {
     /// A file with the gate's bearer token at the upstream.
     #[arg(long, env = "TOLLGATE_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
     upstream_token_file: Option<PathBuf>,
+    /// A certificate chain (PEM): the gate then speaks HTTPS. Read again on SIGHUP.
+    #[arg(
+        long,
+        env = "TOLLGATE_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    #[arg(
+        long,
+        env = "TOLLGATE_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+    /// How long to go on serving after a stop signal, not ready, so that load balancers notice;
+    /// in seconds.
+    #[arg(long, env = "TOLLGATE_SHUTDOWN_DELAY", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600))]
+    shutdown_delay: u64,
     /// How often the control plane is asked, in seconds.
     #[arg(long, env = "TOLLGATE_POLL_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     poll_seconds: u64,
@@ -59,10 +79,17 @@ async fn main() -> anyhow::Result<()> {
         .init();
     let options = Options::parse();
     // Before the listener: a signal that comes early must not be lost.
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
+    let stop = stop_signal().context("waiting for signals")?;
 
     let token = gate_token(options.token_file.as_deref())?;
+    let tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let tls = Tls::read(certificate, key).context("cannot serve HTTPS")?;
+            tls.reload_on_hangup().context("waiting for signals")?;
+            Some(tls)
+        }
+        _ => None,
+    };
     let listener = TcpListener::bind(options.listen)
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener
@@ -70,9 +97,12 @@ async fn main() -> anyhow::Result<()> {
         .context("reading the listener's address")?;
     let public_url = match options.gate_url {
         Some(url) => url,
-        None => Url::parse(&format!("http://{address}")).context("forming the gate's address")?,
+        None => Url::parse(&format!("{}://{address}", scheme(tls.as_ref())))
+            .context("forming the gate's address")?,
     };
+    let (stopper, life) = lifecycle();
     let mut config = GateConfig::new(public_url.clone(), options.data);
+    config.lifecycle = Some(life.clone());
     if let Some(url) = options.upstream {
         let mut upstream = UpstreamConfig::new(url);
         upstream.token = options
@@ -88,12 +118,11 @@ async fn main() -> anyhow::Result<()> {
     let every = Duration::from_secs(options.poll_seconds);
     let poller = Poller::new(&options.control_plane, &token, every, clock, sender)?;
     let polling = tokio::spawn(poller.run());
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let delay = Duration::from_secs(options.shutdown_delay);
+    tokio::spawn(async move {
+        stop.await;
+        stopper.stop(delay).await;
+    });
     // Connections are accepted from the moment the listener is bound.
     let ready = format!(
         "registry-gate ready: {}\n",
@@ -102,9 +131,15 @@ async fn main() -> anyhow::Result<()> {
     std::io::stdout()
         .write_all(ready.as_bytes())
         .context("writing to stdout")?;
-    let served = server::serve(listener, gate.router(), shutdown).await;
+    let served = Server::new(listener, tls)
+        .serve(gate.router(), life.ending())
+        .await;
     polling.abort();
     served.context("serving")
+}
+
+fn scheme(tls: Option<&Tls>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
 }
 
 fn gate_token(file: Option<&std::path::Path>) -> anyhow::Result<SecretString> {

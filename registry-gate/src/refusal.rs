@@ -80,6 +80,8 @@ pub(crate) enum Refusal {
     StaleSnapshot,
     #[error("this registry has not heard of your token's packages yet; try again shortly")]
     SnapshotBehind,
+    #[error("this registry is about to stop; another one serves on")]
+    Stopping,
 }
 
 fn comes_with(tier: Option<&TierName>) -> String {
@@ -117,6 +119,7 @@ impl Refusal {
             Self::NoSnapshot => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_missing"),
             Self::StaleSnapshot => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_stale"),
             Self::SnapshotBehind => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_behind"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         }
     }
 }

@@ -11,5 +11,6 @@ mod activation;
 mod bad_input;
 mod gating;
 mod public_packages;
+mod running;
 mod serving;
 mod tokens;

@@ -9,7 +9,7 @@ use activation_token::credential::{CredentialKind, HashKey};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use control_plane::api;
+use control_plane::api::{self, client_address::Networks};
 use control_plane::domain::{Requester, Role};
 use control_plane::entropy::OsEntropy;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
@@ -92,7 +92,7 @@ impl Plane {
                 registry_url: "http://gate.example".parse().unwrap(),
             },
         });
-        let router = api::router(Arc::clone(&operations));
+        let router = api::router(Arc::clone(&operations), Networks::default());
         let admin = make_operator(&operations, Role::Admin).await;
         Self {
             operations,

@@ -112,6 +112,21 @@ impl Tollgate {
     }
 }
 
+/// Stops it and returns how it ended, with all that it wrote to standard error.
+pub async fn end_with(mut tollgate: Tollgate) -> (std::process::ExitStatus, String) {
+    let mut errors = tollgate.child.stderr.take().expect("its errors");
+    let reading = tokio::spawn(async move {
+        let mut text = String::new();
+        errors.read_to_string(&mut text).await.map(|_| text)
+    });
+    let end = tollgate.stop().await;
+    let text = reading
+        .await
+        .expect("it was read")
+        .expect("readable errors");
+    (end, text)
+}
+
 /// A running gate without a control plane of its own. Ends with this value.
 pub struct Gate {
     /// Where it answers.

@@ -1,7 +1,10 @@
 //! `/livez` and `/readyz`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
+
+use registry_gate::server::Lifecycle;
 
 use super::App;
 use super::problem::Problem;
@@ -13,11 +16,21 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Whether it can serve: the database answers.
+/// Whether it can serve: the database answers, and the process is not about to end.
 #[utoipa::path(get, path = "/readyz", operation_id = "ready", tag = "health", security(()),
     responses((status = 200, body = String), (status = 503, description = "Not now",
         body = super::problem::Body, content_type = "application/problem+json")))]
-pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
+pub(super) async fn ready(
+    State(app): State<App>,
+    life: Option<Extension<Lifecycle>>,
+) -> Result<&'static str, Problem> {
+    if life.is_some_and(|life| !life.is_serving()) {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "this process is about to stop",
+        ));
+    }
     let answers = app.store.newest_change().await;
     answers.map(|_| "ok\n").map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "not ready");

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use activation_token::credential::SecretDigest;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,6 +19,9 @@ use super::problem::Problem;
 
 const ACTIVATIONS_A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 const GUESSES_A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
+
+/// After so many requests.
+const TIDY_AFTER: u32 = 1_024;
 
 const POLICY: (HeaderName, HeaderValue) = (
     HeaderName::from_static("ratelimit-policy"),
@@ -33,6 +37,7 @@ pub(super) struct Limits {
     clock: DefaultClock,
     activations: Limiter<String>,
     guesses: Limiter<IpAddr>,
+    asked: AtomicU32,
 }
 
 impl Default for Limits {
@@ -41,6 +46,7 @@ impl Default for Limits {
         Self {
             activations: keyed(ACTIVATIONS_A_MINUTE, &clock),
             guesses: keyed(GUESSES_A_MINUTE, &clock),
+            asked: AtomicU32::new(1),
             clock,
         }
     }
@@ -61,6 +67,7 @@ impl Limits {
         key: SecretDigest,
         fingerprint: Option<&str>,
     ) -> Result<HeaderMap, Problem> {
+        self.tidy();
         let who = format!("{key} {}", fingerprint.unwrap_or_default());
         match self.activations.check_key(&who) {
             Ok(state) => {
@@ -97,10 +104,12 @@ impl Limits {
             })
     }
 
-    /// Forgets who has not asked lately.
-    pub(super) fn tidy(&self) {
-        self.activations.retain_recent();
-        self.guesses.retain_recent();
+    /// Forgets now and then who has not asked lately.
+    fn tidy(&self) {
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_AFTER) {
+            self.activations.retain_recent();
+            self.guesses.retain_recent();
+        }
     }
 }
 

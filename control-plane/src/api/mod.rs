@@ -5,6 +5,7 @@ mod activate;
 mod audit;
 mod boxes;
 mod caller;
+pub mod client_address;
 mod credentials;
 mod customers;
 mod gate;
@@ -15,9 +16,11 @@ mod jwks;
 mod licenses;
 mod limits;
 mod openapi;
+mod metrics;
 mod problem;
 mod query;
 mod request;
+mod streams;
 mod tiers;
 mod write;
 
@@ -37,10 +40,13 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use client_address::{Networks, client_address};
+use limits::Limits;
+pub use streams::ending_with;
+use write::RunningKeys;
+
 use crate::domain::{FieldError, Refusal};
 use crate::operations::Operations;
-use limits::Limits;
-use write::RunningKeys;
 
 /// What a handler works with.
 pub(crate) type App = Arc<Edge>;
@@ -50,6 +56,8 @@ pub(crate) struct Edge {
     operations: Arc<Operations>,
     limits: Limits,
     running: RunningKeys,
+    /// Who may say where a request came from before it came to them.
+    trusted_proxies: Networks,
 }
 
 impl Deref for Edge {
@@ -66,12 +74,15 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(30);
 const REASON_BYTES_MAX: usize = 500;
 
-/// The control plane's HTTP interface.
-pub fn router(operations: Arc<Operations>) -> Router {
+/// The control plane's HTTP interface. A request that comes from one of the trusted proxies says
+/// itself where it comes from.
+pub fn router(operations: Arc<Operations>, trusted_proxies: Networks) -> Router {
+    crate::metrics::recorder();
     let app = Arc::new(Edge {
         operations: Arc::clone(&operations),
         limits: Limits::default(),
         running: RunningKeys::default(),
+        trusted_proxies,
     });
     let (documented, document) = documented().split_for_parts();
     let document = Arc::new(document);
@@ -85,6 +96,7 @@ pub fn router(operations: Arc<Operations>) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(
             ServiceBuilder::new()
+                .layer(axum::middleware::from_fn(crate::metrics::track))
                 .layer(axum::middleware::from_fn_with_state(
                     operations,
                     request::identify,
@@ -119,6 +131,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(metrics::show))
         // Operators and applications.
         .routes(routes!(tiers::list))
         .routes(routes!(tiers::packages))
@@ -138,7 +151,7 @@ impl Edge {
     /// Where a request comes from, if that is known.
     fn client_address(&self, parts: &Parts) -> Option<IpAddr> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        peer.map(|ConnectInfo(address)| address.ip())
+        peer.map(|ConnectInfo(peer)| client_address(*peer, &parts.headers, &self.trusted_proxies))
     }
 }
 

@@ -148,13 +148,16 @@ impl Problem {
         self.code
     }
 
+    fn internal() -> Self {
+        let detail = "something broke on our side; the request id finds it in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
     /// Something broke that the caller can do nothing about.
     pub(super) fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        let detail = "something broke on our side; the request id finds it in the log";
-        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail);
         Self {
             fault: Some(Arc::new(error)),
-            ..problem
+            ..Self::internal()
         }
     }
 
@@ -269,14 +272,7 @@ pub(super) async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
-/// A handler panicked: a fault like any other.
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
-pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
-    #[derive(Debug, thiserror::Error)]
-    #[error("a handler panicked: {0}")]
-    struct Panicked(String);
-
-    let text = cause.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    Problem::fault(Panicked(text.unwrap_or_default())).into_response()
+/// A handler panicked: a fault like any other, which the panic hook has logged.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    Problem::internal().into_response()
 }

@@ -2,20 +2,23 @@
 //! the response, in the log, in problem bodies and in audit rows.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::App;
 use super::problem::Problem;
 use crate::domain::{Actor, Requester};
 use crate::entropy::random;
 use crate::operations::Operations;
+use crate::telemetry;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const BYTES_MAX: usize = 100;
@@ -43,7 +46,7 @@ impl FromRequestParts<App> for RequestId {
     }
 }
 
-/// Gives the request its id and renders the problem, where there is one.
+/// Gives the request its id and its line in the log, and renders the problem, where there is one.
 pub(super) async fn identify(
     State(operations): State<Arc<Operations>>,
     mut request: Request,
@@ -55,8 +58,16 @@ pub(super) async fn identify(
         .and_then(plain)
         .map_or_else(|| fresh(&operations), Into::into);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!("request", %id, %method, path);
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>();
+    // The template: a path is the client's to choose, and may hold what no log should.
+    let route = route.map_or("none", MatchedPath::as_str);
+    let method = request.method().as_str();
+    // An error's level, so that it stands beside every line, whatever is filtered.
+    let span = tracing::error_span!(
+        "request", request_id = %id, method, route, otel.name = Empty, otel.kind = Empty
+    );
+    telemetry::join_trace(&span, request.headers(), method, route);
     async {
         let mut response = next.run(request).await;
         let problem = response.extensions_mut().remove::<Problem>();
@@ -74,7 +85,10 @@ pub(super) async fn identify(
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(HEADER, value);
         }
-        tracing::debug!(status = response.status().as_u16(), "answered");
+        let status = response.status().as_u16();
+        telemetry::note_status(status);
+        let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+        tracing::info!(status, duration_ms, "answered");
         response
     }
     .instrument(span)

@@ -20,7 +20,7 @@ use manifest::{Manifest, TierSets};
 use secrecy::SecretString;
 
 use crate::serve::Server;
-use crate::settings::Settings;
+use crate::settings::{Config, Settings};
 
 const MANIFEST: &str = include_str!("../../../manifest/examples/commerce.toml");
 /// In basic, and needs others.
@@ -43,6 +43,24 @@ pub struct Options {
     /// Stop after the tour instead of serving on
     #[arg(long)]
     once: bool,
+    /// What is logged to standard error, for example `info` or `control_plane=debug`
+    #[arg(long, value_name = "FILTER", env = "TOLLGATE_LOG")]
+    log: Option<String>,
+}
+
+impl Options {
+    /// The settings that the demo serves with.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let settings = Settings {
+            data: Some(self.data.clone()),
+            manifest: Some(manifest_file(&self.data)),
+            listen: Some(self.listen),
+            gate_listen: Some(self.gate_listen),
+            log: self.log.clone(),
+            ..Settings::default()
+        };
+        settings.resolve()
+    }
 }
 
 /// Gives the tour and serves on until `shutdown`. Fails when any step of the tour does.
@@ -51,14 +69,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let manifest = keep_manifest(&options.data)?;
-    let settings = Settings {
-        data: Some(options.data.clone()),
-        manifest: Some(manifest.clone()),
-        listen: Some(options.listen),
-        gate_listen: Some(options.gate_listen),
-        ..Settings::default()
-    };
-    let server = Server::open(settings.resolve()?, None).await?;
+    let server = Server::open(options.config()?, None).await?;
     let (control_plane, gate) = (
         trimmed(&server.control_plane_url),
         trimmed(&server.gate_url),
@@ -89,9 +100,13 @@ fn trimmed(url: &url::Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
+fn manifest_file(data: &Path) -> PathBuf {
+    data.join("tiers.toml")
+}
+
 /// Lays the example manifest into the data directory, once: an edited one stays.
 fn keep_manifest(data: &Path) -> anyhow::Result<PathBuf> {
-    let path = data.join("tiers.toml");
+    let path = manifest_file(data);
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -39,4 +39,14 @@ impl Operations {
         kept_answers::forget(&mut tx, now.saturating_sub(ANSWERS_KEPT).unwrap_or(now)).await?;
         Ok(tx.commit_notes().await?)
     }
+
+    /// Writes the last notes and closes the database.
+    pub async fn end(&self) {
+        self.denials.settle().await;
+        if let Err(error) = self.write_notes().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the last notes could not be written");
+        }
+        self.store.close().await;
+    }
 }

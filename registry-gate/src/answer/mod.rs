@@ -24,7 +24,7 @@ pub(crate) async fn to(
     match route {
         Route::Live => Ok(Json(json!({ "status": "live" })).into_response()),
         Route::Ready => {
-            gate.rule.is_ready()?;
+            gate.is_ready()?;
             Ok(Json(json!({ "status": "ready" })).into_response())
         }
         Route::Ping => Ok(Json(json!({})).into_response()),
