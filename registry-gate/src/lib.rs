@@ -30,6 +30,7 @@ mod packument;
 mod poll;
 mod publication;
 mod refusal;
+mod revocations;
 mod route;
 pub mod server;
 mod shelf;

@@ -10,6 +10,7 @@ mod binary;
 mod publishing;
 mod reading;
 mod refusals;
+mod revocation;
 mod rule;
 mod snapshots;
 mod upstream;
