@@ -15,6 +15,7 @@ const DELIVERY: Duration = Duration::from_secs(1);
 pub struct Changes {
     newest: watch::Sender<i64>,
     delivered: watch::Sender<Option<i64>>,
+    ended: watch::Sender<bool>,
 }
 
 impl Changes {
@@ -23,12 +24,24 @@ impl Changes {
         Self {
             newest: watch::Sender::new(number),
             delivered: watch::Sender::new(None),
+            ended: watch::Sender::new(false),
         }
     }
 
     /// The newest number, and word of newer ones.
     pub fn subscribe(&self) -> watch::Receiver<i64> {
         self.newest.subscribe()
+    }
+
+    /// Says that the process stops: whoever waits for news need not.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until the process stops.
+    pub(crate) async fn ended(&self) {
+        // An error means that the sender is gone, which is the end as well.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Says that `number` is committed. Returns once the gate in this process goes by it, so

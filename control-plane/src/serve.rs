@@ -64,11 +64,13 @@ impl Server {
             Keys::MayBeMade(&*entropy)
         };
         drop(conn);
-        let (signing_key, hash_key) = (data.signing_key(keys)?, data.hash_key(keys)?);
+        let (signing_key, root_key) = (data.signing_key(keys)?, data.root_key(keys)?);
+        let hash_key = data.hash_key(keys)?;
         let operations = Arc::new(Operations {
             store,
             tiers,
             signing_key,
+            root_key,
             hash_key,
             policy: Policy {
                 issuer: config.issuer,
@@ -126,6 +128,8 @@ impl Server {
             () = shutdown => {
                 tracing::info!("stopping; running requests may end");
                 stop.send_replace(true);
+                // Gates listen for ever.
+                self.operations.store.changes().end();
                 servers.await
             }
         };

@@ -201,7 +201,7 @@ fn read_hash_key(text: &str) -> Result<HashKey, ViewError> {
     bytes.map(HashKey::from_bytes).ok_or(ViewError::HashKey)
 }
 
-/// Where new snapshots go in. The control plane in the same process and the poller of a gate
+/// Where new snapshots go in. The control plane in the same process and the follower of a gate
 /// that stands alone use it alike.
 ///
 /// A gate stops deciding `max_stale_seconds` after a snapshot's `issued_at`. Whoever holds this

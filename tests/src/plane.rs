@@ -77,6 +77,7 @@ impl Plane {
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
             signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
+            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
             hash_key: HashKey::from_bytes([2; 32]),
             policy: Policy {
                 issuer: "tollgate".into(),

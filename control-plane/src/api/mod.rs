@@ -47,6 +47,8 @@ pub fn router(operations: Arc<Operations>) -> Router {
         .route("/v1/activate", post(activate::activate))
         // Gates.
         .route("/v1/gate/snapshot", get(gate::snapshot))
+        .route("/v1/gate/root-key", get(gate::root_key))
+        .route("/v1/gate/changes", get(gate::changes))
         // Everyone.
         .route("/.well-known/jwks.json", get(jwks::show))
         .route("/livez", get(health::live))

@@ -7,6 +7,8 @@
 )]
 
 mod binary;
+mod following;
+mod plane;
 mod publishing;
 mod reading;
 mod refusals;
