@@ -104,7 +104,16 @@ impl DataDir {
 
     /// The key that tokens are signed with; made at the first start.
     pub fn signing_key(&self, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
-        let path = self.path.join("signing-key.pem");
+        self.key_pair("signing-key.pem", keys)
+    }
+
+    /// The key that snapshots are signed with; made at the first start.
+    pub fn root_key(&self, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
+        self.key_pair("root-key.pem", keys)
+    }
+
+    fn key_pair(&self, name: &str, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
+        let path = self.path.join(name);
         let pem = read_or_make(&path, keys, |entropy| {
             let seed = Zeroizing::new(random::<32>(entropy)?);
             Ok(SigningKey::from_seed(&seed)?.to_pem()?)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use activation_token::SigningKey;
 use activation_token::clock::{Clock, SystemClock};
 use activation_token::credential::{CredentialKind, is_well_formed, new_secret};
 use anyhow::{Context, bail};
@@ -22,7 +23,7 @@ use crate::domain::{Requester, Role};
 use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, Error, LastUsed, NewCredential, Operations, Policy};
 use crate::settings::Config;
-use crate::store::{Database, Store};
+use crate::store::{Database, Store, facts};
 use crate::{api, embedded, metrics};
 
 /// How exact the time is at which a credential was used last.
@@ -81,12 +82,14 @@ impl Server {
         };
         let (signing_key, hash_key) = (data.signing_key(keys)?, data.hash_key(keys)?);
         let store = Store::new(database, &hash_key).await?;
+        let root_key = root_key(&store, &data, &*entropy).await?;
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), Arc::clone(&clock)),
             last_used: LastUsed::default(),
             store,
             tiers,
             signing_key,
+            root_key,
             hash_key,
             policy: Policy {
                 issuer: config.issuer,
@@ -167,7 +170,10 @@ impl Server {
         feed.abort();
         upkeep.abort();
         notes.abort();
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end()).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end())
+            .await
+            .is_err()
+        {
             tracing::warn!("the database did not close in time");
         }
         drop(self.data);
@@ -239,6 +245,34 @@ async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Databa
     Database::open_sqlite(&file)
         .await
         .with_context(|| format!("cannot open the database `{}`", file.display()))
+}
+
+/// The key that snapshots are signed with. Gates hold on to its public half, so it is made once in
+/// the life of a database, and not again where it is missing.
+async fn root_key(
+    store: &Store,
+    data: &DataDir,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<SigningKey> {
+    let known = facts::get(store.read().await?.link(), facts::ROOT_KEY).await?;
+    let keys = match known {
+        Some(_) => Keys::MustExist,
+        None => Keys::MayBeMade(entropy),
+    };
+    let key = data.root_key(keys)?;
+    match known {
+        Some(known) if known != key.public().id() => bail!(
+            "the root key of the data directory is not the one that gates know\n  \
+             hint: restore `root-key.pem` from a backup"
+        ),
+        Some(_) => {}
+        None => {
+            let mut tx = store.begin().await?;
+            facts::put(&mut tx, facts::ROOT_KEY, key.public().id()).await?;
+            tx.commit_notes().await?;
+        }
+    }
+    Ok(key)
 }
 
 /// Makes the first operator, with the token the vendor chose or a fresh one.

@@ -17,6 +17,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::refusal::Refusal;
+use crate::revocations::Revoked;
 use crate::view::{NoView, View, Views};
 
 /// Who holds the credential that came with a request.
@@ -164,9 +165,11 @@ impl Rule {
         }
         if let Some(known) = self.tokens.get(token) {
             view.recheck(&known, now).map_err(token_refusal)?;
+            check_revocation(view, &known)?;
             return Ok(Caller::Box(known));
         }
         let verified = Arc::new(view.verify(token, now).map_err(token_refusal)?);
+        check_revocation(view, &verified)?;
         self.tokens.insert(token.into(), Arc::clone(&verified));
         Ok(Caller::Box(verified))
     }
@@ -216,6 +219,17 @@ fn token_refusal(error: TokenError) -> Refusal {
         TokenError::Expired => Refusal::ExpiredToken,
         TokenError::NotYetValid => Refusal::EarlyToken,
         _ => Refusal::InvalidToken,
+    }
+}
+
+/// Asked at every request: a token that was good a moment ago may not be now.
+fn check_revocation(view: &View, token: &Verified) -> Result<(), Refusal> {
+    match view.revoked(token) {
+        None => Ok(()),
+        Some(Revoked::License) => Err(Refusal::LicenseRevoked),
+        Some(Revoked::Suspended) => Err(Refusal::LicenseSuspended),
+        Some(Revoked::Box) => Err(Refusal::BoxReleased),
+        Some(Revoked::Superseded) => Err(Refusal::SupersededToken),
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```text
 //! raw path ──► Route ──► Rule ──► Permit ──► store, else upstream ──► answer
 //!                         │
-//!                        View ◄── SnapshotSender ◄── control plane, or Poller
+//!                        View ◄── SnapshotSender ◄── control plane, or Follower
 //! ```
 //!
 //! The gate decides by a snapshot of the control plane. It starts without one and refuses
@@ -21,15 +21,16 @@ mod answer;
 mod archive;
 mod config;
 mod fault;
+mod follow;
 mod gate;
 mod hosted;
 mod integrity;
 mod negotiate;
 mod packages;
 mod packument;
-mod poll;
 mod publication;
 mod refusal;
+mod revocations;
 mod route;
 pub mod server;
 mod shelf;
@@ -39,7 +40,7 @@ mod upstream;
 mod view;
 
 pub use config::{ConfigError, GateConfig, UpstreamConfig};
+pub use follow::{Follower, FollowerConfig, FollowerError, KeptError};
 pub use gate::Gate;
-pub use poll::{Poller, PollerError};
 pub use store::StoreDirError;
 pub use view::{SnapshotError, SnapshotSender, ViewError};

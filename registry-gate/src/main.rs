@@ -1,4 +1,4 @@
-//! `registry-gate`: a gate that stands alone and asks a control plane for its snapshots.
+//! `registry-gate`: a gate that stands alone and follows a control plane.
 
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use activation_token::Key;
 use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
-use registry_gate::{Gate, GateConfig, Poller, UpstreamConfig};
+use registry_gate::{Follower, FollowerConfig, Gate, GateConfig, UpstreamConfig};
 use secrecy::SecretString;
 use url::Url;
 
@@ -27,7 +28,11 @@ struct Options {
     /// A file with the gate token (`tgg_…`), or the token itself in `TOLLGATE_GATE_TOKEN`.
     #[arg(long, env = "TOLLGATE_GATE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// The directory of published packages.
+    /// The control plane's root key, as a JWK or as a file with one. Without it, the key that
+    /// the control plane names at the first start is kept, and no other counts afterwards.
+    #[arg(long, env = "TOLLGATE_ROOT_KEY", value_name = "FILE|JWK")]
+    root_key: Option<String>,
+    /// The directory of published packages, and of what the gate keeps of its control plane.
     #[arg(
         long,
         env = "TOLLGATE_GATE_DATA",
@@ -63,7 +68,7 @@ struct Options {
     /// in seconds.
     #[arg(long, env = "TOLLGATE_SHUTDOWN_DELAY", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600))]
     shutdown_delay: u64,
-    /// How often the control plane is asked, in seconds.
+    /// How often the control plane is asked while no change is heard of, in seconds.
     #[arg(long, env = "TOLLGATE_POLL_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     poll_seconds: u64,
 }
@@ -101,7 +106,7 @@ async fn main() -> anyhow::Result<()> {
             .context("forming the gate's address")?,
     };
     let (stopper, life) = lifecycle();
-    let mut config = GateConfig::new(public_url.clone(), options.data);
+    let mut config = GateConfig::new(public_url.clone(), &options.data);
     config.lifecycle = Some(life.clone());
     if let Some(url) = options.upstream {
         let mut upstream = UpstreamConfig::new(url);
@@ -115,9 +120,13 @@ async fn main() -> anyhow::Result<()> {
 
     let clock = Arc::new(SystemClock);
     let (gate, sender) = Gate::new(config, clock.clone())?;
-    let every = Duration::from_secs(options.poll_seconds);
-    let poller = Poller::new(&options.control_plane, &token, every, clock, sender)?;
-    let polling = tokio::spawn(poller.run());
+    let follower = FollowerConfig {
+        root_key: options.root_key.as_deref().map(root_key).transpose()?,
+        every: Duration::from_secs(options.poll_seconds),
+        ..FollowerConfig::new(options.control_plane, token, options.data)
+    };
+    let follower = Follower::open(follower, clock, sender)?;
+    let following = tokio::spawn(follower.run());
     let delay = Duration::from_secs(options.shutdown_delay);
     tokio::spawn(async move {
         stop.await;
@@ -134,7 +143,7 @@ async fn main() -> anyhow::Result<()> {
     let served = Server::new(listener, tls)
         .serve(gate.router(), life.ending())
         .await;
-    polling.abort();
+    following.abort();
     served.context("serving")
 }
 
@@ -149,6 +158,16 @@ fn gate_token(file: Option<&std::path::Path>) -> anyhow::Result<SecretString> {
             .map(SecretString::from)
             .context("no gate token: give --token-file, or TOLLGATE_GATE_TOKEN"),
     }
+}
+
+fn root_key(given: &str) -> anyhow::Result<Key> {
+    let text = if given.starts_with('{') {
+        given.to_owned()
+    } else {
+        std::fs::read_to_string(given)
+            .with_context(|| format!("cannot read the root key file {given}"))?
+    };
+    Key::from_jwk(text.trim().as_bytes()).context("the root key of --root-key")
 }
 
 fn read_secret(file: &std::path::Path) -> anyhow::Result<SecretString> {

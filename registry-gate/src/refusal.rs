@@ -32,7 +32,15 @@ pub(crate) enum Refusal {
     EarlyToken,
     #[error("your activation token names a package set that is gone; activate again")]
     UnknownSet,
+    #[error("your license has changed since this token was issued; activate again")]
+    SupersededToken,
 
+    #[error("your license is suspended; ask your vendor to reinstate it")]
+    LicenseSuspended,
+    #[error("your license has been revoked; ask your vendor for a new one")]
+    LicenseRevoked,
+    #[error("this machine was released from its license; activate again to install here")]
+    BoxReleased,
     #[error("{name} is not in your tier {tier}{}", comes_with(upgrade.as_ref()))]
     NotEntitled {
         name: PackageName,
@@ -100,6 +108,10 @@ impl Refusal {
             }
             Self::EarlyToken => (StatusCode::UNAUTHORIZED, "token_not_yet_valid"),
             Self::UnknownSet => (StatusCode::UNAUTHORIZED, "package_set_unknown"),
+            Self::SupersededToken => (StatusCode::UNAUTHORIZED, "token_superseded"),
+            Self::LicenseSuspended => (StatusCode::FORBIDDEN, "license_suspended"),
+            Self::LicenseRevoked => (StatusCode::FORBIDDEN, "license_revoked"),
+            Self::BoxReleased => (StatusCode::FORBIDDEN, "box_released"),
             Self::NotEntitled { .. } => (StatusCode::FORBIDDEN, "not_entitled"),
             Self::OutdatedToken { .. } => (StatusCode::FORBIDDEN, "token_outdated"),
             Self::PublisherOnly => (StatusCode::FORBIDDEN, "publisher_only"),

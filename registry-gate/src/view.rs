@@ -14,6 +14,8 @@ use manifest::{NotCanonical, PackageName, PackageSet, SetDigest, TierName};
 use secrecy::SecretString;
 use tokio::sync::watch;
 
+use crate::revocations::{Revocations, Revoked};
+
 /// How far the control plane's clock and ours may differ, in seconds: for tokens and snapshots.
 const LEEWAY_SECONDS: u8 = 60;
 
@@ -28,6 +30,7 @@ pub(crate) struct View {
     /// Ascending.
     tiers: Vec<Tier>,
     sets: HashMap<SetDigest, Arc<PackageSet>>,
+    revocations: Revocations,
     hash_key: HashKey,
     publishers: Vec<Publisher>,
 }
@@ -108,6 +111,7 @@ impl View {
             keys,
             tiers,
             sets,
+            revocations: Revocations::compile(snapshot.revocations),
             hash_key: read_hash_key(&snapshot.publishers.hash_key)?,
             publishers: snapshot.publishers.credentials,
         })
@@ -137,6 +141,11 @@ impl View {
     /// one before it: key, time, issuer, audience.
     pub(crate) fn recheck(&self, token: &Verified, now: Timestamp) -> Result<(), TokenError> {
         self.verifier.recheck(token, &self.keys, now)
+    }
+
+    /// Why a good token no longer counts, if so.
+    pub(crate) fn revoked(&self, token: &Verified) -> Option<Revoked> {
+        self.revocations.find(token.claims())
     }
 
     /// The packages of a token. `None` when it names a set that this view does not have.
@@ -192,7 +201,7 @@ fn read_hash_key(text: &str) -> Result<HashKey, ViewError> {
     bytes.map(HashKey::from_bytes).ok_or(ViewError::HashKey)
 }
 
-/// Where new snapshots go in. The control plane in the same process and the poller of a gate
+/// Where new snapshots go in. The control plane in the same process and the follower of a gate
 /// that stands alone use it alike.
 ///
 /// A gate stops deciding `max_stale_seconds` after a snapshot's `issued_at`. Whoever holds this

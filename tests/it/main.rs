@@ -9,6 +9,7 @@
 
 mod activation;
 mod bad_input;
+mod gate_feed;
 mod gating;
 mod public_packages;
 mod running;

@@ -214,6 +214,11 @@ async fn a_gate_on_its_own_serves_by_what_the_control_plane_tells_it() {
         let response = request.bearer_auth(&basic.token).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
     }
+    // It listens for changes as long as it lives, which must not hold the control plane up.
+    let asked = std::time::Instant::now();
+    assert!(tollgate.stop().await.success());
+    let took = asked.elapsed();
+    assert!(took < std::time::Duration::from_secs(8), "{took:?}");
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ impl Plane {
             entropy: Arc::new(OsEntropy),
             signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
             hash_key,
+            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
             policy: Policy {
                 issuer: "tollgate".into(),
                 audience: "tollgate-gate".into(),
@@ -147,9 +148,14 @@ impl Plane {
         self.sql("SELECT COUNT(*) FROM audit").concat()
     }
 
+    /// Its HTTP interface.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// Sends a request as it stands.
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.router().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();

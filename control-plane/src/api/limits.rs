@@ -106,7 +106,11 @@ impl Limits {
 
     /// Forgets now and then who has not asked lately.
     fn tidy(&self) {
-        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_AFTER) {
+        if self
+            .asked
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(TIDY_AFTER)
+        {
             self.activations.retain_recent();
             self.guesses.retain_recent();
         }

@@ -15,7 +15,10 @@ use crate::store::StoreError;
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "health",
     security(("operator" = [])),
     responses((status = 200, body = String, content_type = "text/plain"), ReadProblems))]
-pub(super) async fn show(State(app): State<App>, _caller: Allowed<ReadMetrics>) -> impl IntoResponse {
+pub(super) async fn show(
+    State(app): State<App>,
+    _caller: Allowed<ReadMetrics>,
+) -> impl IntoResponse {
     let answered = set_domain_gauges(&app).await.inspect_err(|error| {
         let error: &dyn std::error::Error = error;
         tracing::warn!(error, "metrics lack what the database knows");

@@ -15,8 +15,8 @@ mod json;
 mod jwks;
 mod licenses;
 mod limits;
-mod openapi;
 mod metrics;
+mod openapi;
 mod problem;
 mod query;
 mod request;
@@ -141,6 +141,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(boxes::deactivate))
         // Gates.
         .routes(routes!(gate::snapshot))
+        .routes(routes!(gate::root_key))
+        .routes(routes!(gate::changes))
         // Everyone.
         .routes(routes!(jwks::show))
         .routes(routes!(health::live))

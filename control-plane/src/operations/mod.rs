@@ -55,6 +55,9 @@ pub struct Operations {
     pub entropy: Arc<dyn Entropy>,
     /// What tokens are signed with.
     pub signing_key: SigningKey,
+    /// What snapshots are signed with: lives longer than any signing key, so that gates can be
+    /// told of the removal of one.
+    pub root_key: SigningKey,
     /// What secrets are hashed with.
     pub hash_key: HashKey,
     /// Where refusals worth keeping go.

@@ -5,6 +5,9 @@ use super::{Link, StoreError, Tx, on};
 /// The digest of the manifest and settings that gates go by.
 pub const SERVED_WITH: &str = "served_with";
 
+/// The thumbprint of the key that snapshots are signed with.
+pub const ROOT_KEY: &str = "root_key";
+
 const GET: &str = "SELECT value FROM facts WHERE name = $1";
 const PUT: &str = "INSERT INTO facts (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";

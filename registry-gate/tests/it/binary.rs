@@ -42,7 +42,7 @@ fn it_says_why_it_cannot_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let any = "127.0.0.1:0";
-    let cases: [(&str, &str, &[&str], &str); 6] = [
+    let cases: [(&str, &str, &[&str], &str); 8] = [
         (any, &file, &[], "cannot be used"),
         (&taken, &data, &[], "cannot listen on"),
         (
@@ -54,6 +54,13 @@ fn it_says_why_it_cannot_start() {
         (any, &data, &["--gate-url", "ftp://x"], "public URL"),
         (any, &data, &["--upstream", "file:///x"], "upstream"),
         (any, &data, &["--poll-seconds", "0"], "--poll-seconds"),
+        (
+            any,
+            &data,
+            &["--root-key", &missing],
+            "cannot read the root key file",
+        ),
+        (any, &data, &["--root-key", "{}"], "not the JWK of"),
     ];
     for (listen, data, more, sentence) in cases {
         let mut command = gate(&["--listen", listen, "--data", data]);

@@ -7,9 +7,12 @@
 )]
 
 mod binary;
+mod following;
+mod plane;
 mod publishing;
 mod reading;
 mod refusals;
+mod revocation;
 mod rule;
 mod snapshots;
 mod upstream;

@@ -1,5 +1,6 @@
 //! Every refusal, as a client sees it: status, code, sentence in body and reason phrase.
 
+use activation_token::snapshot::{BoxRevocation, LicenseRevocation, RevokedBecause};
 use activation_token::{Packages, SigningKey};
 use axum::body::Body;
 use http::{Method, Request};
@@ -107,6 +108,44 @@ async fn each_refusal_of_a_token_has_its_status_code_and_sentence() {
     token of a set that is to come: 503 snapshot_behind | this registry has not heard of your token's packages yet; try again shortly
     token of a publisher nobody knows: 401 token_invalid | this token is not valid here; activate again to receive a new one
     token of an expired publisher: 401 token_expired | your publisher token has expired; ask your operator for a new one
+    ");
+}
+
+#[tokio::test]
+async fn each_refusal_of_a_revoked_token_has_its_status_code_and_sentence() {
+    let world = World::new();
+    let basic = world.basic();
+    let mut table = String::new();
+    for (why, what) in [
+        (RevokedBecause::Changed, "changed"),
+        (RevokedBecause::Suspended, "suspended"),
+        (RevokedBecause::Revoked, "revoked"),
+    ] {
+        let mut snapshot = world.snapshot();
+        snapshot.revocations.licenses = vec![LicenseRevocation {
+            id: "lic_1".to_owned(),
+            issued_until: world.now(),
+            why,
+        }];
+        world.sender.publish(snapshot).unwrap();
+        let answer = world.get("/@acme/order", &basic).await;
+        table += &line(&format!("token of a license that is {what}"), &answer);
+    }
+    let mut snapshot = world.snapshot();
+    snapshot.revocations.boxes = vec![BoxRevocation {
+        id: "box_1".to_owned(),
+        issued_until: world.now(),
+    }];
+    world.sender.publish(snapshot).unwrap();
+    let boxed = world.token(|claims| claims.box_id = Some("box_1".to_owned()));
+    let answer = world.get("/@acme/order", &boxed).await;
+    table += &line("token of a box that was released", &answer);
+
+    insta::assert_snapshot!(table, @r"
+    token of a license that is changed: 401 token_superseded | your license has changed since this token was issued; activate again
+    token of a license that is suspended: 403 license_suspended | your license is suspended; ask your vendor to reinstate it
+    token of a license that is revoked: 403 license_revoked | your license has been revoked; ask your vendor for a new one
+    token of a box that was released: 403 box_released | this machine was released from its license; activate again to install here
     ");
 }
 

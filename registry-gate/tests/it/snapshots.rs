@@ -1,22 +1,11 @@
 //! Snapshots: what is taken, what is refused, and when the gate closes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
 use activation_token::snapshot::Snapshot;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use http::HeaderMap;
 use jiff::SignedDuration;
 use manifest::PackageName;
-use registry_gate::{Poller, SnapshotError, ViewError};
-use secrecy::SecretString;
-use tokio::sync::Notify;
+use registry_gate::{SnapshotError, ViewError};
 
-use crate::world::{World, set};
+use crate::world::World;
 
 #[tokio::test]
 async fn the_gate_starts_closed_and_closes_when_its_snapshot_is_old() {
@@ -118,83 +107,4 @@ async fn an_unsound_snapshot_is_refused_whole_and_the_last_one_stays() {
 
     world.publish("@acme/order", "1.0.0").await;
     assert_eq!(world.get("/@acme/order", &world.basic()).await.status, 200);
-}
-
-/// A control plane that counts.
-struct ControlPlane {
-    snapshot: std::sync::Mutex<Snapshot>,
-    asked: AtomicUsize,
-    full: AtomicUsize,
-    answered: Notify,
-}
-
-async fn answer(State(plane): State<Arc<ControlPlane>>, headers: HeaderMap) -> Response {
-    assert_eq!(headers["authorization"], "Bearer tgg_token");
-    plane.asked.fetch_add(1, Ordering::SeqCst);
-    plane.answered.notify_one();
-    let snapshot = plane.snapshot.lock().unwrap().clone();
-    let etag = format!("\"{}\"", snapshot.sequence);
-    if headers
-        .get("if-none-match")
-        .is_some_and(|told| told.as_bytes() == etag.as_bytes())
-    {
-        return http::StatusCode::NOT_MODIFIED.into_response();
-    }
-    plane.full.fetch_add(1, Ordering::SeqCst);
-    ([("etag", etag)], Json(snapshot)).into_response()
-}
-
-#[tokio::test]
-async fn a_poller_brings_snapshots_and_renews_them_in_time() {
-    let world = World::without_snapshot(|_| {});
-    let plane = Arc::new(ControlPlane {
-        snapshot: std::sync::Mutex::new(world.snapshot()),
-        asked: AtomicUsize::new(0),
-        full: AtomicUsize::new(0),
-        answered: Notify::new(),
-    });
-    let app = Router::new()
-        .route("/base/v1/gate/snapshot", get(answer))
-        .with_state(plane.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/base/", listener.local_addr().unwrap());
-    tokio::spawn(async { axum::serve(listener, app).await });
-    let poller = Poller::new(
-        &url.parse().unwrap(),
-        &SecretString::from("tgg_token"),
-        Duration::from_millis(1),
-        world.clock.clone(),
-        world.sender.clone(),
-    );
-    let polling = tokio::spawn(poller.unwrap().run());
-    let full = || plane.full.load(Ordering::SeqCst);
-    let until = async |condition: &dyn Fn() -> bool| {
-        while !condition() {
-            plane.answered.notified().await;
-        }
-    };
-
-    // One whole answer, then "not modified" while it is young.
-    until(&|| plane.asked.load(Ordering::SeqCst) >= 5).await;
-    assert_eq!(full(), 1);
-    assert_eq!(world.get("/readyz", "").await.status, 200);
-    // Half its life later it is fetched whole again, though nothing changed.
-    world.clock.advance_seconds(450);
-    *plane.snapshot.lock().unwrap() = world.snapshot();
-    until(&|| full() >= 2).await;
-    let asked = plane.asked.load(Ordering::SeqCst);
-    until(&|| plane.asked.load(Ordering::SeqCst) >= asked + 3).await;
-    world.clock.advance_seconds(899);
-    assert_eq!(world.get("/readyz", "").await.status, 200);
-    // A change comes without a wait.
-    let mut changed = world.snapshot();
-    changed.sequence += 1;
-    let all = set(&["@acme/order"]);
-    changed.sets = vec![all.iter().cloned().collect()];
-    changed.tiers.truncate(1);
-    changed.tiers[0].set = all.digest();
-    *plane.snapshot.lock().unwrap() = changed;
-    let before = full();
-    until(&|| full() > before).await;
-    polling.abort();
 }
