@@ -1,8 +1,10 @@
 //! The OpenAPI document, made from the handlers, and a page to read it on.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::response::IntoResponse;
-use std::sync::Arc;
+use serde_json::Value;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi as _};
@@ -81,7 +83,21 @@ pub(super) fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// `GET /openapi.json`
-pub(super) async fn document(document: Arc<OpenApi>) -> impl IntoResponse {
-    Json(document)
+/// The document as it is served.
+#[derive(Clone)]
+pub(super) struct Served(Arc<Value>);
+
+impl Served {
+    pub(super) fn new(document: &OpenApi) -> Self {
+        Self(Arc::new(serde_json::json!(document)))
+    }
+
+    pub(super) fn json(&self) -> &Value {
+        &self.0
+    }
+
+    /// `GET /openapi.json`
+    pub(super) fn show(&self) -> impl IntoResponse + use<> {
+        Json(Arc::clone(&self.0))
+    }
 }
