@@ -11,6 +11,7 @@ mod activation;
 mod bad_input;
 mod gate_feed;
 mod gating;
+mod interoperability;
 mod openapi;
 mod public_packages;
 mod running;

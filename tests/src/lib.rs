@@ -19,7 +19,7 @@ pub mod process;
 pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};
 pub use plane::Plane;
-pub use process::{Database, Tollgate, tollgate_command};
+pub use process::{Database, Tollgate, python, tollgate_command};
 
 /// The example manifest of a commerce platform.
 pub const COMMERCE: &str = include_str!("../../manifest/examples/commerce.toml");

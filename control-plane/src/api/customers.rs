@@ -74,6 +74,7 @@ pub(super) async fn show(
 #[utoipa::path(put, path = "/v1/customers/{id}/tier", operation_id = "assignCustomerTier",
     tag = "customers", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = AssignRequest,
     responses((status = 200, body = CustomerTierView), WriteProblems))]
 pub(super) async fn assign(
     State(app): State<App>,
@@ -96,7 +97,6 @@ pub(super) async fn assign(
 #[utoipa::path(delete, path = "/v1/customers/{id}/tier", operation_id = "releaseCustomerTier",
     tag = "customers", security(("operator" = [])),
     params(("id" = String, Path), ReasonQuery, super::openapi::IdempotencyParam),
-    request_body = Option<Nothing>,
     responses((status = 200, body = CustomerTierView), WriteProblems))]
 pub(super) async fn release(
     State(app): State<App>,

@@ -205,6 +205,7 @@ pub(super) struct ListQuery {
 /// The answer holds the license key, which cannot be read again.
 #[utoipa::path(post, path = "/v1/licenses", operation_id = "issueLicense", tag = "licenses",
     security(("operator" = [])), params(super::openapi::IdempotencyParam),
+    request_body = IssueRequest,
     responses((status = 201, body = LicenseView), WriteProblems))]
 pub(super) async fn issue(
     State(app): State<App>,
@@ -279,6 +280,7 @@ pub(super) async fn show(
 /// longer good: the boxes activate again.
 #[utoipa::path(patch, path = "/v1/licenses/{id}", operation_id = "changeLicense", tag = "licenses",
     security(("operator" = [])), params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = ChangeRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn change(
     State(app): State<App>,
@@ -314,6 +316,7 @@ pub(super) async fn change(
 #[utoipa::path(post, path = "/v1/licenses/{id}/suspend", operation_id = "suspendLicense",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = DecideRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn suspend(
     State(app): State<App>,
@@ -335,6 +338,7 @@ pub(super) async fn suspend(
 #[utoipa::path(post, path = "/v1/licenses/{id}/reinstate", operation_id = "reinstateLicense",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = DecideRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn reinstate(
     State(app): State<App>,
@@ -356,6 +360,7 @@ pub(super) async fn reinstate(
 #[utoipa::path(post, path = "/v1/licenses/{id}/revoke", operation_id = "revokeLicense",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = DecideRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn revoke(
     State(app): State<App>,
@@ -379,6 +384,7 @@ pub(super) async fn revoke(
 #[utoipa::path(post, path = "/v1/licenses/{id}/rotate-key", operation_id = "rotateLicenseKey",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = RotateKeyRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn rotate_key(
     State(app): State<App>,

@@ -202,6 +202,15 @@ impl License {
         }
     }
 
+    /// Whether whoever has its key may give seats back. An expired license lets its boxes go.
+    pub fn check_releasable(&self) -> Result<(), Unusable> {
+        match self.decision {
+            Decision::Active => Ok(()),
+            Decision::Suspended => Err(Unusable::Suspended),
+            Decision::Revoked => Err(Unusable::Revoked),
+        }
+    }
+
     /// The end of its grace, if it ever ends.
     pub fn good_until(&self) -> Option<Timestamp> {
         let grace = SignedDuration::from_secs(self.grace_seconds.into());

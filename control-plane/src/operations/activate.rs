@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use manifest::{Limit, PackageSet};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Effective, Error, Fault, Operations};
+use super::{Effective, Error, Operations};
 use crate::domain::{
     ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId, Unusable,
 };
@@ -33,6 +33,15 @@ pub struct BoxRequest {
     pub fingerprint: String,
     /// A name for people.
     pub name: Option<String>,
+}
+
+/// What a license key is shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To activate a box.
+    Activate,
+    /// To give a seat back.
+    Deactivate,
 }
 
 /// What a box gets.
@@ -110,27 +119,39 @@ impl Operations {
         Ok(tx.record(by, now, event, activation).await?)
     }
 
-    /// Whether a text is the key of some license, however that one stands.
-    pub async fn knows_license_key(&self, key: &SecretString) -> Result<bool, Fault> {
+    /// Lets a key pass that may be good for `purpose`, without a write. Strangers never get as far
+    /// as the writer, keys that do not exist and keys that cannot be used are refused alike and in
+    /// the same time, and a text that cannot be a key costs no read at all.
+    pub async fn admit(
+        &self,
+        by: &Requester,
+        key: &SecretString,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
         if !is_license_key(key) {
-            return Ok(false);
+            return Err(Refusal::LicenseUnusable.into());
         }
+        let now = self.clock.now();
         let mut conn = self.store.read().await?;
         let digest = self.license_key_digest(key);
-        let license = licenses::get_by_key(conn.link(), digest, self.clock.now()).await?;
-        Ok(license.is_some())
+        let license = licenses::get_by_key(conn.link(), digest, now).await?;
+        let license = license.ok_or(Refusal::LicenseUnusable)?;
+        let usable = match purpose {
+            // Whether the box has a seat is found out later.
+            Purpose::Activate => license.check_usable(true, now),
+            Purpose::Deactivate => license.check_releasable(),
+        };
+        usable.map_err(|unusable| self.deny(by, &license, unusable))?;
+        Ok(())
     }
 
-    /// The license that a key belongs to. A text that cannot be a key is not worth a read.
+    /// The license that a key belongs to.
     pub(super) async fn license_by_key(
         &self,
         tx: &mut Tx,
         key: &SecretString,
         now: Timestamp,
     ) -> Result<License, Error> {
-        if !is_license_key(key) {
-            return Err(Refusal::LicenseUnusable.into());
-        }
         let digest = self.license_key_digest(key);
         let license = licenses::get_by_key(tx.link(), digest, now).await?;
         Ok(license.ok_or(Refusal::LicenseUnusable)?)

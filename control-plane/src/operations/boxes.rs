@@ -3,9 +3,7 @@
 use secrecy::SecretString;
 
 use super::{Error, Operations, license};
-use crate::domain::{
-    ActivatedBox, BoxId, Decision, Event, LicenseId, Refusal, Requester, Unusable,
-};
+use crate::domain::{ActivatedBox, BoxId, Event, LicenseId, Refusal, Requester};
 use crate::store::{Recorded, Tx, boxes};
 
 impl Operations {
@@ -20,14 +18,8 @@ impl Operations {
     ) -> Result<Recorded<ActivatedBox>, Error> {
         let now = self.clock.now();
         let license = self.license_by_key(tx, key, now).await?;
-        let unusable = match license.decision {
-            Decision::Active => None,
-            Decision::Suspended => Some(Unusable::Suspended),
-            Decision::Revoked => Some(Unusable::Revoked),
-        };
-        if let Some(unusable) = unusable {
-            return Err(self.deny(by, &license, unusable).into());
-        }
+        let releasable = license.check_releasable();
+        releasable.map_err(|unusable| self.deny(by, &license, unusable))?;
         let found = boxes::find(tx.link(), &license.id, fingerprint).await?;
         let found = found.ok_or(Refusal::BoxNotFound)?;
         self.free(tx, by, &license.id, found, "box.deactivate", None)

@@ -34,7 +34,7 @@ use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
 use crate::store::{Store, StoreError, Tx, licenses};
 
-pub use activate::{Activation, ActivationRequest, BoxRequest};
+pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub use customer_tier::CustomerStanding;
