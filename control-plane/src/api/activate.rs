@@ -132,6 +132,7 @@ pub(super) async fn activate(
             name: box_.name,
         }),
     };
+    request.check()?;
     let fingerprint = request.box_.as_ref().map(|box_| box_.fingerprint.as_str());
     let limits = holder.admit(&app, &request.key, fingerprint).await?;
     let mut write = holder

@@ -2,9 +2,9 @@
 
 use secrecy::SecretString;
 
-use super::{Error, Operations, license};
+use super::{Error, Operations, check_fingerprint, license};
 use crate::domain::{
-    ActivatedBox, BoxId, Decision, Event, LicenseId, Refusal, Requester, Unusable,
+    ActivatedBox, BoxId, Decision, Event, License, LicenseId, Refusal, Requester, Unusable,
 };
 use crate::store::{Recorded, Tx, boxes};
 
@@ -18,6 +18,7 @@ impl Operations {
         key: &SecretString,
         fingerprint: &str,
     ) -> Result<Recorded<ActivatedBox>, Error> {
+        Refusal::unless_all_hold([check_fingerprint(fingerprint)])?;
         let now = self.clock.now();
         let license = self.license_by_key(tx, key, now).await?;
         let unusable = match license.decision {
@@ -30,7 +31,7 @@ impl Operations {
         }
         let found = boxes::find(tx.link(), &license.id, fingerprint).await?;
         let found = found.ok_or(Refusal::BoxNotFound)?;
-        self.free(tx, by, &license.id, found, "box.deactivate", None)
+        self.free(tx, by, &license, found, "box.deactivate", None)
             .await
     }
 
@@ -40,13 +41,14 @@ impl Operations {
         tx: &mut Tx,
         by: &Requester,
         license_id: &LicenseId,
-        id: &BoxId,
+        id: &str,
         reason: Option<String>,
     ) -> Result<Recorded<ActivatedBox>, Error> {
         let license = license(tx, license_id, self.clock.now()).await?;
-        let found = boxes::get(tx.link(), &license.id, id).await?;
+        let id: BoxId = id.parse().map_err(|_| Refusal::BoxNotFound)?;
+        let found = boxes::get(tx.link(), &license.id, &id).await?;
         let found = found.ok_or(Refusal::BoxNotFound)?;
-        self.free(tx, by, &license.id, found, "box.release", reason)
+        self.free(tx, by, &license, found, "box.release", reason)
             .await
     }
 
@@ -54,13 +56,15 @@ impl Operations {
         &self,
         tx: &mut Tx,
         by: &Requester,
-        license: &LicenseId,
+        license: &License,
         freed: ActivatedBox,
         action: &'static str,
         reason: Option<String>,
     ) -> Result<Recorded<ActivatedBox>, Error> {
         let now = self.clock.now();
-        boxes::release(tx, license, &freed.id, now).await?;
+        // Its tokens may be dated later than now.
+        let until = license.tokens_from().map_or(now, |dated| dated.max(now));
+        boxes::release(tx, &license.id, &freed.id, until).await?;
         let event = Event {
             before: Some(serde_json::json!({
                 "boxId": freed.id,
@@ -71,7 +75,7 @@ impl Operations {
             })),
             reason,
             concerns_gates: true,
-            ..Event::new(action, license)
+            ..Event::new(action, &license.id)
         };
         Ok(tx.record(by, now, event, freed).await?)
     }
