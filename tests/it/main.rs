@@ -11,6 +11,7 @@ mod activation;
 mod bad_input;
 mod gate_feed;
 mod gating;
+mod licenses;
 mod public_packages;
 mod running;
 mod serving;
