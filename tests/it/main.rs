@@ -12,6 +12,7 @@ mod bad_input;
 mod gate_feed;
 mod gating;
 mod interoperability;
+mod licenses;
 mod openapi;
 mod public_packages;
 mod running;

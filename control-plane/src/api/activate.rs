@@ -133,6 +133,7 @@ pub(super) async fn activate(
             name: box_.name,
         }),
     };
+    request.check()?;
     let shown = Shown {
         key: &request.key,
         purpose: Purpose::Activate,

@@ -18,7 +18,7 @@ use super::query::{self, Query};
 use super::request::RequestId;
 use super::write::{Command, Halt};
 use crate::domain::{ActivatedBox, BoxId, License, Refusal};
-use crate::operations::Purpose;
+use crate::operations::{Purpose, check_fingerprint};
 use crate::store::{boxes, licenses};
 
 /// A box that activated a license.
@@ -140,9 +140,8 @@ pub(super) async fn release(
     Query(query): Query<ReasonQuery>,
     command: Command<Nothing>,
 ) -> Result<Response, Halt> {
-    let id = license_id(&id)?;
-    let box_id = box_id.parse().map_err(|_| Refusal::BoxNotFound)?;
     let reason = query.reason.map(super::reason).transpose()?;
+    let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
     let freed = app
         .release_box(&mut write.tx, &write.by, &id, &box_id, reason)
@@ -165,6 +164,7 @@ pub(super) async fn deactivate(
 ) -> Result<Response, Halt> {
     let DeactivateRequest { key, box_ } = command.body;
     let key = SecretString::from(key);
+    Refusal::unless_all_hold([check_fingerprint(&box_.fingerprint)])?;
     let shown = Shown {
         key: &key,
         purpose: Purpose::Deactivate,

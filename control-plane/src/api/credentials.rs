@@ -158,8 +158,8 @@ pub(super) async fn revoke(
     Query(query): Query<ReasonQuery>,
     command: Command<Nothing>,
 ) -> Result<Response, Halt> {
-    let id = id.parse().map_err(|_| Refusal::CredentialNotFound)?;
     let reason = query.reason.map(super::reason).transpose()?;
+    let id = id.parse().map_err(|_| Refusal::CredentialNotFound)?;
     let mut write = caller.write(&app, command.key).await?;
     let revoked = app
         .revoke_credential(&mut write.tx, &write.by, &id, reason)

@@ -15,7 +15,7 @@ use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::Query;
 use super::write::{Command, Halt};
 use crate::domain::AssignmentSource;
-use crate::operations::{CustomerStanding, Operations};
+use crate::operations::{CustomerStanding, Operations, check_customer};
 use crate::store::customers;
 
 /// Which tier a customer gets.
@@ -59,6 +59,7 @@ pub(super) async fn show(
     _caller: Allowed<ReadLicenses>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
+    check_customer(&id)?;
     let assigned = customers::get(app.store.read().await?.link(), &id).await?;
     let standing = CustomerStanding {
         customer_id: id,

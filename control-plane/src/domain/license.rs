@@ -226,6 +226,18 @@ impl License {
         }
     }
 
+    /// Ends every token there is. Tokens are dated by the second, and those that were issued
+    /// since an earlier narrowing in this second are dated into the next: these end as well.
+    pub fn narrow(&mut self, now: Timestamp) {
+        self.narrowed_at = Some(self.tokens_from().map_or(now, |dated| dated.max(now)));
+    }
+
+    /// The second from which on its tokens are dated, whatever the time is, if it was narrowed.
+    pub fn tokens_from(&self) -> Option<Timestamp> {
+        let second = self.narrowed_at?.as_second().saturating_add(1);
+        Some(Timestamp::from_second(second).unwrap_or(Timestamp::MAX))
+    }
+
     /// Its tier: its own, else the customer's. `None` is the manifest's default.
     pub fn tier(&self) -> Option<&TierName> {
         self.tier.as_ref().or(self.customer_tier.as_ref())

@@ -69,8 +69,8 @@ impl Operations {
         by: &Requester,
         request: ActivationRequest,
     ) -> Result<Recorded<Activation>, Error> {
+        request.check()?;
         let ActivationRequest { key, box_: wanted } = request;
-        check_box(wanted.as_ref())?;
         let now = self.clock.now();
         let license = self.license_by_key(tx, &key, now).await?;
         let known = match &wanted {
@@ -95,7 +95,8 @@ impl Operations {
             seat => seat?,
         };
         let claims = self.claims(&license, &effective, seat, now)?;
-        if claims.expires_at <= claims.issued_at {
+        let expires_in = claims.expires_at.as_second() - claims.issued_at.as_second();
+        if expires_in <= 0 {
             return Err(self.deny(by, &license, Unusable::Expired).into());
         }
         let token = self.signing_key.sign(&claims)?;
@@ -111,7 +112,7 @@ impl Operations {
         };
         let activation = Activation {
             token,
-            expires_in: claims.expires_at.as_second() - claims.issued_at.as_second(),
+            expires_in,
             claims,
             packages: effective.packages,
         };
@@ -232,10 +233,8 @@ impl Operations {
     ) -> Result<Claims, Error> {
         // Tokens speak in whole seconds. A gate refuses those of the second in which the license
         // was narrowed, so what is issued after that is dated a second later.
-        let first_good = license
-            .narrowed_at
-            .map_or(i64::MIN, |at| at.as_second() + 1);
-        let issued_at = Timestamp::from_second(now.as_second().max(first_good)).unwrap_or(now);
+        let dated = license.tokens_from().map_or(now, |from| from.max(now));
+        let issued_at = Timestamp::from_second(dated.as_second()).unwrap_or(now);
         let expires_at = issued_at
             .saturating_add(self.policy.token_life)
             .unwrap_or(issued_at);
@@ -273,17 +272,21 @@ fn activation_refused(license: &License, reason: &str) -> Event {
     }
 }
 
-fn check_box(request: Option<&BoxRequest>) -> Result<(), Refusal> {
-    let Some(request) = request else {
-        return Ok(());
-    };
-    let name = request.name.as_deref().filter(|name| !name.is_empty());
-    Refusal::unless_all_hold([
-        FieldError::in_text(
-            "box.fingerprint",
-            &request.fingerprint,
-            FINGERPRINT_BYTES_MAX,
-        ),
-        name.and_then(|name| FieldError::in_text("box.name", name, NAME_BYTES_MAX)),
-    ])
+impl ActivationRequest {
+    /// Whether it breaks a rule, which whoever sent it is told before anybody looks at the key.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let Some(box_) = &self.box_ else {
+            return Ok(());
+        };
+        let name = box_.name.as_deref().filter(|name| !name.is_empty());
+        Refusal::unless_all_hold([
+            check_fingerprint(&box_.fingerprint),
+            name.and_then(|name| FieldError::in_text("box.name", name, NAME_BYTES_MAX)),
+        ])
+    }
+}
+
+/// What is wrong with a fingerprint, if anything.
+pub(crate) fn check_fingerprint(fingerprint: &str) -> Option<FieldError> {
+    FieldError::in_text("box.fingerprint", fingerprint, FINGERPRINT_BYTES_MAX)
 }
