@@ -481,7 +481,7 @@ async fn a_table_is_imported_row_by_row_and_bad_rows_are_reported() {
         let csv = "\u{feff}customerId,tier,expiresAt,expiryStrategy,graceSeconds,maxBoxes,leaseSeconds,addOns,metadata.order\r\n\
             c-1,growth,2027-01-01T00:00:00Z,maintain,60,5,7200,@acme/loyalty @acme/order,\"a \"\"quoted\"\", one\"\r\n\
             \"c,2\",,,,,,,,\r\n\
-            ,gold,tomorrow,never,-1,0,1,nope,\r\n\
+            ,gold,tomorrow,never,-1,0,1,../x,\r\n\
             \r\n\
             c-3,gold,,,,,,,\"two\nlines\"\r\n\
             c-4,basic,,,,,,,\r\n";

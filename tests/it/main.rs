@@ -9,10 +9,15 @@
 
 mod activation;
 mod bad_input;
+mod boxes;
+mod credentials;
+mod customers;
 mod gate_feed;
 mod gating;
+mod idempotency;
 mod licenses;
 mod public_packages;
+mod rights;
 mod running;
 mod serving;
 mod tokens;
