@@ -8,6 +8,7 @@
 )]
 
 mod activation;
+mod audit;
 mod bad_input;
 mod boxes;
 mod credentials;
@@ -16,6 +17,7 @@ mod gate_feed;
 mod gating;
 mod idempotency;
 mod licenses;
+mod limits;
 mod public_packages;
 mod rights;
 mod running;

@@ -226,6 +226,11 @@ impl Plane {
         self.router.clone()
     }
 
+    /// Has its operations behind another interface.
+    pub fn set_router(&mut self, router: Router) {
+        self.router = router;
+    }
+
     /// Sends a request as it stands.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router().oneshot(request).await.unwrap();
