@@ -21,5 +21,6 @@ mod limits;
 mod public_packages;
 mod rights;
 mod running;
+mod secrets;
 mod serving;
 mod tokens;

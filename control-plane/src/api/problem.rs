@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
@@ -270,8 +270,9 @@ impl From<Error> for Problem {
 }
 
 /// Nothing is served at this path.
-pub(super) async fn no_such_route(uri: Uri) -> Problem {
-    let detail = format!("nothing is served at `{}`", uri.path());
+pub(super) async fn no_such_route() -> Problem {
+    // The path is not repeated: it may hold a secret that went astray.
+    let detail = "nothing is served at this path; see `/openapi.json`";
     Problem::new(StatusCode::NOT_FOUND, "no_such_route", detail)
 }
 
