@@ -259,6 +259,12 @@ impl Plane {
     }
 }
 
+/// The status and code of a refusal.
+pub fn refused(answer: &Answer) -> (u16, &str) {
+    let code = answer.body["code"].as_str();
+    (answer.status.as_u16(), code.unwrap_or_default())
+}
+
 /// Where a license is.
 pub fn path_of(license: &Value) -> String {
     format!("/v1/licenses/{}", license["id"].as_str().expect("an id"))

@@ -25,7 +25,7 @@ pub(super) struct Problem {
     /// Seconds.
     retry_after: Option<u64>,
     /// What else is told.
-    headers: HeaderMap,
+    headers: Option<Box<HeaderMap>>,
     fault: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -133,7 +133,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
-            headers: HeaderMap::new(),
+            headers: None,
             fault: None,
         }
     }
@@ -148,6 +148,7 @@ impl Problem {
 
     /// The same with headers of its own.
     pub(super) fn with_headers(self, headers: HeaderMap) -> Self {
+        let headers = Some(Box::new(headers));
         Self { headers, ..self }
     }
 
@@ -199,7 +200,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.headers.clone());
+        headers.extend(self.headers.as_deref().cloned().unwrap_or_default());
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

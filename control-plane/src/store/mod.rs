@@ -181,8 +181,11 @@ impl StoreError {
         match self {
             Self::Shared(error) => error.is_outage(),
             // Whatever the server says: it may have been moved, or be closed to us for a while.
-            Self::Interrupted | Self::Unreachable(_) => true,
-            Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => true,
+            Self::Interrupted
+            | Self::Unreachable(_)
+            | Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => {
+                true
+            }
             Self::Database(Database(error)) => error.code().is_some_and(|code| {
                 // Extended result codes of SQLite carry the plain one in their low byte.
                 let plain = code
