@@ -226,6 +226,11 @@ impl Plane {
         self.router.clone()
     }
 
+    /// Has its operations behind another interface.
+    pub fn set_router(&mut self, router: Router) {
+        self.router = router;
+    }
+
     /// Sends a request as it stands.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router().oneshot(request).await.unwrap();
@@ -252,6 +257,12 @@ impl Plane {
         self.send(json_request(Method::GET, path, token, String::new()))
             .await
     }
+}
+
+/// The status and code of a refusal.
+pub fn refused(answer: &Answer) -> (u16, &str) {
+    let code = answer.body["code"].as_str();
+    (answer.status.as_u16(), code.unwrap_or_default())
 }
 
 /// Where a license is.

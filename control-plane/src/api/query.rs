@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         let query = axum::extract::Query::try_from_uri(&parts.uri);
         let axum::extract::Query(value) = query.map_err(|rejection| {
             let text = std::error::Error::source(&rejection).map(ToString::to_string);
-            invalid(text.unwrap_or_default())
+            invalid(super::json::told(&text.unwrap_or_default()))
         })?;
         Ok(Self(value))
     }

@@ -142,6 +142,9 @@ pub enum StoreError {
     /// The database could not do it.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// There is no connection to the database, or it takes no change.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
     /// The schema could not be brought up to date, or is newer than this program.
     #[error("the database's schema does not fit this version of Tollgate")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -178,8 +181,12 @@ impl StoreError {
         const SQLITE: [&str; 5] = ["5", "8", "10", "13", "14"];
         match self {
             Self::Shared(error) => error.is_outage(),
-            Self::Interrupted => true,
-            Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => true,
+            // Whatever the server says: it may have been moved, or be closed to us for a while.
+            Self::Interrupted
+            | Self::Unreachable(_)
+            | Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => {
+                true
+            }
             Self::Database(Database(error)) => error.code().is_some_and(|code| {
                 // Extended result codes of SQLite carry the plain one in their low byte.
                 let plain = code
