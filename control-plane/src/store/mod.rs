@@ -14,6 +14,7 @@ mod engine;
 pub mod facts;
 pub mod kept_answers;
 pub mod licenses;
+pub mod signing_keys;
 mod writer;
 
 use std::fmt;
