@@ -27,6 +27,12 @@ const BUILD: &str = "tollgate_build_info";
 pub(crate) const DATABASE_UP: &str = "tollgate_database_up";
 /// The number of the newest change that gates must know.
 pub(crate) const SNAPSHOT_NUMBER: &str = "tollgate_snapshot_number";
+/// Licenses, by status.
+pub(crate) const LICENSES: &str = "tollgate_licenses";
+/// Seconds until a license expires.
+pub(crate) const LICENSE_SECONDS_LEFT: &str = "tollgate_license_seconds_left";
+/// Seats of a license that are taken.
+pub(crate) const LICENSE_SEATS_USED: &str = "tollgate_license_seats_used";
 
 /// Upper ends, in seconds. The last but one is where a service is felt to be slow, the last where
 /// a request is given up.

@@ -17,6 +17,7 @@ mod licenses;
 mod limits;
 mod metrics;
 mod openapi;
+mod page;
 mod problem;
 mod query;
 mod request;
@@ -43,6 +44,7 @@ use utoipa_axum::routes;
 
 use client_address::{Networks, client_address};
 use limits::Limits;
+use page::Page;
 pub use streams::ending_with;
 use write::RunningKeys;
 
@@ -86,13 +88,15 @@ pub fn router(operations: Arc<Operations>, trusted_proxies: Networks) -> Router 
         trusted_proxies,
     });
     let (documented, document) = documented().split_for_parts();
-    let document = Arc::new(document);
+    let document = openapi::Served::new(&document);
+    let page = Page::of(document.json());
     documented
         // The same handlers under the names that boxes of the Potter platform know.
         .route("/license/keys", post(licenses::issue))
         .route("/license/activate", post(activate::activate))
         .route("/license/jwks", get(jwks::show))
-        .route("/openapi.json", get(move || openapi::document(document)))
+        .route("/openapi.json", get(async move || document.show()))
+        .route("/docs", get(async move || page.show()))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(
@@ -109,6 +113,13 @@ pub fn router(operations: Arc<Operations>, trusted_proxies: Networks) -> Router 
                 )),
         )
         .with_state(app)
+}
+
+/// The OpenAPI document of the interface, as it is served at `/openapi.json`.
+pub fn document() -> serde_json::Value {
+    openapi::Served::new(&documented().split_for_parts().1)
+        .json()
+        .clone()
 }
 
 fn documented() -> OpenApiRouter<App> {

@@ -1,8 +1,10 @@
 //! The OpenAPI document, made from the handlers, and a page to read it on.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::response::IntoResponse;
-use std::sync::Arc;
+use serde_json::Value;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi as _};
@@ -18,7 +20,11 @@ use super::problem;
             Errors are problem details (RFC 9457) with a stable `code`. Lists have pages: send \
             `nextCursor` as `cursor`. Every write takes an `Idempotency-Key`: the same key with the \
             same request gets the same answer for 24 hours. Every answer names its request in \
-            `X-Request-Id`.",
+            `X-Request-Id`.\n\nWhere several refusals apply, the first of this order is given: \
+            the credential (401, 403); the body cannot be read or breaks a rule (400, 413, 415, \
+            422); there is no such thing (404); the license cannot be used (revoked, suspended, \
+            expired: 403 `license_unusable`, whichever it is); it counts boxes and none is named \
+            (422 `box_required`); every seat is taken (403 `box_limit_reached`).",
         license(name = "proprietary"),
     ),
     components(schemas(problem::Body)),
@@ -82,7 +88,21 @@ pub(super) fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// `GET /openapi.json`
-pub(super) async fn document(document: Arc<OpenApi>) -> impl IntoResponse {
-    Json(document)
+/// The document as it is served.
+#[derive(Clone)]
+pub(super) struct Served(Arc<Value>);
+
+impl Served {
+    pub(super) fn new(document: &OpenApi) -> Self {
+        Self(Arc::new(serde_json::json!(document)))
+    }
+
+    pub(super) fn json(&self) -> &Value {
+        &self.0
+    }
+
+    /// `GET /openapi.json`
+    pub(super) fn show(&self) -> impl IntoResponse + use<> {
+        Json(Arc::clone(&self.0))
+    }
 }

@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod customers;
 mod engine;
 pub mod facts;
+pub mod gauges;
 pub mod kept_answers;
 pub mod licenses;
 pub mod signing_keys;
