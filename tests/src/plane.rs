@@ -1,6 +1,7 @@
 //! The control plane inside the test: its real router and a real database, with a clock that the
 //! test moves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use activation_token::clock::{Clock, SettableClock};
@@ -11,9 +12,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control_plane::api::{self, client_address::Networks};
-use control_plane::domain::{Requester, Role};
+use control_plane::data_dir::DataDir;
+use control_plane::domain::{KeyPolicy, Requester, Role};
 use control_plane::entropy::OsEntropy;
+use control_plane::keyring::Keyring;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
+use control_plane::signing;
 use control_plane::store::{self, Store};
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
@@ -35,7 +39,7 @@ pub struct Plane {
     router: Router,
     /// The program that reads its database, and the database.
     reader: (&'static str, String),
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer.
@@ -75,6 +79,11 @@ impl Plane {
         let hash_key = HashKey::from_bytes([2; 32]);
         let store = Store::new(opened.expect("a new database"), &hash_key).await;
         let store = store.expect("a store");
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let day = SignedDuration::from_hours(24);
+        let policy = KeyPolicy::new(SignedDuration::from_secs(900), day);
+        let keys = data.signing_keys().unwrap();
+        let keyring = Keyring::open(keys, policy, Vec::new(), clock.now()).await;
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), clock.clone()),
             last_used: LastUsed::default(),
@@ -82,12 +91,13 @@ impl Plane {
             tiers: crate::tiers(manifest),
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
-            signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
+            keyring: Arc::new(keyring.unwrap()),
             hash_key,
             root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
             policy: Policy {
                 issuer: "tollgate".into(),
                 audience: "tollgate-gate".into(),
+                key_rotation: Some(day * 90),
                 token_life: SignedDuration::from_hours(1),
                 max_stale_seconds: 900,
                 license_key_prefix: "tgl_live".into(),
@@ -95,6 +105,8 @@ impl Plane {
             },
         });
         let router = api::router(Arc::clone(&operations), Networks::default());
+        let key = SigningKey::from_seed(&[1; 32]).unwrap();
+        begin_to_sign(&operations, key).await;
         let admin = make_operator(&operations, Role::Admin).await;
         Self {
             operations,
@@ -102,8 +114,13 @@ impl Plane {
             admin,
             router,
             reader,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Where its signing keys lie.
+    pub fn key_files(&self) -> PathBuf {
+        self.dir.path().join("data/signing-keys")
     }
 
     /// The token of a new operator with this role.
@@ -283,6 +300,16 @@ pub fn json_request(
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     request.body(Body::from(body)).unwrap()
+}
+
+async fn begin_to_sign(operations: &Operations, key: SigningKey) {
+    let mut change = signing::first(operations, Some(key)).await.unwrap();
+    let mut tx = operations.store.begin().await.unwrap();
+    let system = Requester::system();
+    let added = operations.rotate_signing_key(&mut tx, &system, &mut change, None);
+    let added = added.await.unwrap_or_else(|error| panic!("{error:?}"));
+    tx.commit(added).await.unwrap();
+    change.keep(operations.clock.now()).await;
 }
 
 async fn make_operator(operations: &Operations, role: Role) -> String {

@@ -35,6 +35,7 @@ use super::problem;
         (name = "customers", description = "The tier that a customer's licenses follow"),
         (name = "tiers", description = "What can be sold"),
         (name = "credentials", description = "Who may do what"),
+        (name = "signing keys", description = "What tokens are signed with"),
         (name = "audit", description = "Who did what"),
         (name = "gates", description = "What registry gates decide by"),
         (name = "health", description = "Whether it runs"),

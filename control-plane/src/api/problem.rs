@@ -226,8 +226,11 @@ impl From<Refusal> for Problem {
             Refusal::LicenseNotFound
             | Refusal::BoxNotFound
             | Refusal::CredentialNotFound
-            | Refusal::CustomerTierNotFound => StatusCode::NOT_FOUND,
-            Refusal::LicenseRevoked | Refusal::LastAdmin => StatusCode::CONFLICT,
+            | Refusal::CustomerTierNotFound
+            | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
+            Refusal::LicenseRevoked | Refusal::LastAdmin | Refusal::KeyNotAdded(_) => {
+                StatusCode::CONFLICT
+            }
             Refusal::LicenseUnusable | Refusal::BoxLimitReached { .. } => StatusCode::FORBIDDEN,
         };
         Self {

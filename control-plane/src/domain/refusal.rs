@@ -16,6 +16,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::signing_key::RotationRefused;
+
 /// An answer of "no" that the caller can act on. Its code is stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -40,6 +42,10 @@ pub enum Refusal {
     CustomerTierNotFound,
     /// A revoked license stays as it is.
     LicenseRevoked,
+    /// No signing key with this id.
+    SigningKeyNotFound,
+    /// No signing key can be added now.
+    KeyNotAdded(RotationRefused),
     /// Nobody could make a credential any more.
     LastAdmin,
     /// The one answer to every key that cannot be used, whatever the reason (POT-23).
@@ -110,6 +116,10 @@ impl Refusal {
             Self::CredentialNotFound => "credential_not_found",
             Self::CustomerTierNotFound => "customer_tier_not_found",
             Self::LicenseRevoked => "license_revoked",
+            Self::SigningKeyNotFound => "signing_key_not_found",
+            Self::KeyNotAdded(RotationRefused::Pending { .. }) => "key_pending",
+            Self::KeyNotAdded(RotationRefused::Known) => "key_known",
+            Self::KeyNotAdded(RotationRefused::TooMany) => "too_many_keys",
             Self::LastAdmin => "last_admin",
             Self::LicenseUnusable => "license_unusable",
             Self::BoxRequired => "box_required",
@@ -141,6 +151,8 @@ impl fmt::Display for Refusal {
             Self::LicenseRevoked => f.write_str(
                 "this license is revoked, which is for good; issue a new one",
             ),
+            Self::SigningKeyNotFound => f.write_str("there is no signing key with this id"),
+            Self::KeyNotAdded(why) => why.fmt(f),
             Self::LastAdmin => f.write_str(
                 "this is the last credential of an admin; create another one before you revoke it",
             ),

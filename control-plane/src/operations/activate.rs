@@ -99,7 +99,7 @@ impl Operations {
         if expires_in <= 0 {
             return Err(self.deny(by, &license, Unusable::Expired).into());
         }
-        let token = self.signing_key.sign(&claims)?;
+        let token = self.keyring.sign(&claims, now)?;
         let event = Event {
             after: Some(serde_json::json!({
                 "tokenId": claims.token_id,

@@ -17,6 +17,7 @@ mod notes;
 mod revoke_credential;
 mod rotate_license_key;
 mod served_with;
+mod signing_keys;
 mod snapshot;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use url::Url;
 
 use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
+use crate::keyring::{Keyring, SigningError};
 use crate::store::{Store, StoreError, Tx, licenses};
 
 pub(crate) use activate::check_fingerprint;
@@ -44,6 +46,7 @@ pub use denials::Denials;
 pub use effective::Effective;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
+pub use signing_keys::Standing;
 
 /// Everything a verb needs, handed in once.
 pub struct Operations {
@@ -56,7 +59,7 @@ pub struct Operations {
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
     /// What tokens are signed with.
-    pub signing_key: SigningKey,
+    pub keyring: Arc<Keyring>,
     /// What snapshots are signed with: lives longer than any signing key, so that gates can be
     /// told of the removal of one.
     pub root_key: SigningKey,
@@ -81,6 +84,8 @@ pub struct Policy {
     pub token_life: SignedDuration,
     /// For how long a gate may decide by one snapshot, in seconds.
     pub max_stale_seconds: u32,
+    /// How often signing keys are rotated, if by themselves.
+    pub key_rotation: Option<SignedDuration>,
     /// What license keys begin with.
     pub license_key_prefix: String,
     /// Where boxes find the gate.
@@ -108,6 +113,12 @@ pub enum Fault {
     /// The signer.
     #[error(transparent)]
     Sign(#[from] activation_token::SignError),
+    /// No key to sign with.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The files of the signing keys.
+    #[error("{0:#}")]
+    KeyFiles(anyhow::Error),
     /// A stored tier or package is no longer in the manifest. Checked at start-up.
     #[error("license `{0}` names a tier or package that the manifest no longer has")]
     Dangling(String),
@@ -125,10 +136,18 @@ impl<F: Into<Fault>> From<F> for Error {
     }
 }
 
+/// An operation's error, for whoever starts the program or reads its log.
+pub(crate) fn said(error: Error) -> anyhow::Error {
+    match error {
+        Error::Fault(fault) => fault.into(),
+        Error::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+    }
+}
+
 impl Operations {
     /// The keys whose tokens count.
     pub fn key_set(&self) -> KeySet {
-        KeySet::new(vec![self.signing_key.public().clone()])
+        self.keyring.published(self.clock.now())
     }
 
     /// Features and limits.

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod gauges;
 pub mod kept_answers;
 pub mod licenses;
+pub mod signing_keys;
 mod writer;
 
 use std::fmt;
