@@ -24,13 +24,15 @@ use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, Error, LastUsed, NewCredential, Operations, Policy};
 use crate::settings::Config;
 use crate::store::{Database, Store, facts};
-use crate::{api, embedded, metrics};
+use crate::{api, embedded, head_note, metrics};
 
 /// How exact the time is at which a credential was used last.
 const NOTES_EVERY: Duration = Duration::from_secs(30);
 /// A vendor's own first token has at least this many bytes.
 const CHOSEN_TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
+/// At the latest after this time, a change of another control plane on the same database counts.
+const FOLLOW_EVERY: Duration = Duration::from_secs(5);
 /// How long the database may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,7 +52,7 @@ pub struct Server {
     shutdown_delay: Duration,
     snapshots: SnapshotSender,
     // Held until the end.
-    data: DataDir,
+    data: Arc<DataDir>,
 }
 
 impl Server {
@@ -67,7 +69,7 @@ impl Server {
         let (gate_listener, gate_url) = bind("gate", "--gate-listen", config.gate_listen)?;
         let registry_url = config.gate_url.clone().unwrap_or_else(|| gate_url.clone());
 
-        let data = DataDir::open(&config.data)?;
+        let data = Arc::new(DataDir::open(&config.data)?);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let database = open_database(&config, &data).await?;
@@ -82,6 +84,7 @@ impl Server {
         };
         let (signing_key, hash_key) = (data.signing_key(keys)?, data.hash_key(keys)?);
         let store = Store::new(database, &hash_key).await?;
+        head_note::check(&store, &data).await?;
         let root_key = root_key(&store, &data, &*entropy).await?;
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), Arc::clone(&clock)),
@@ -107,6 +110,7 @@ impl Server {
             false => None,
         };
         operations.note_what_is_served().await.map_err(said)?;
+        head_note::write(&operations.store, &data).await?;
 
         let upstream = config.upstream.map(|url| UpstreamConfig {
             token: upstream_token,
@@ -149,6 +153,9 @@ impl Server {
         let feed = tokio::spawn(embedded::feed(Arc::clone(&self.operations), self.snapshots));
         let upkeep = tokio::spawn(metrics::upkeep());
         let notes = tokio::spawn(keep_notes(Arc::clone(&self.operations)));
+        let store = self.operations.store.clone();
+        let head = tokio::spawn(head_note::keep(store.clone(), Arc::clone(&self.data)));
+        let replicas = tokio::spawn(async move { store.follow(FOLLOW_EVERY).await });
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
@@ -170,10 +177,14 @@ impl Server {
         feed.abort();
         upkeep.abort();
         notes.abort();
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end())
-            .await
-            .is_err()
-        {
+        head.abort();
+        replicas.abort();
+        let end = async {
+            self.operations.denials.settle().await;
+            head_note::write_or_warn(&self.operations.store, &self.data).await;
+            self.operations.end().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, end).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
         drop(self.data);
@@ -235,7 +246,8 @@ fn bind(
     Ok((listener, url))
 }
 
-async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Database> {
+/// Opens the database of the settings and brings its schema up to date.
+pub(crate) async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Database> {
     if let Some(url) = &config.database_url {
         return Database::open_postgres(url.expose())
             .await
