@@ -53,16 +53,20 @@ pub async fn write(store: &Store, data: &Arc<DataDir>) -> anyhow::Result<()> {
 pub async fn keep(store: Store, data: Arc<DataDir>) -> Infallible {
     loop {
         tokio::time::sleep(EVERY).await;
-        write_or_warn(&store, &data).await;
+        renew_or_warn(&store, &data).await;
     }
 }
 
-/// Notes the end of the log; a failure makes the note older and nothing else.
-pub async fn write_or_warn(store: &Store, data: &Arc<DataDir>) {
-    if let Err(error) = write(store, data).await {
-        tracing::warn!(
-            error = &*error as &dyn std::error::Error,
-            "the end of the audit log could not be noted beside the database"
-        );
+/// Notes the end of the log. A failure makes the note older and nothing else. A log that no longer
+/// contains what was noted keeps the old note: it proves that rows were changed, and refuses the
+/// next start.
+pub async fn renew_or_warn(store: &Store, data: &Arc<DataDir>) {
+    let renewed = async {
+        check(store, data).await?;
+        write(store, data).await
+    };
+    if let Err(error) = renewed.await {
+        let error: &dyn std::error::Error = &*error;
+        tracing::error!(error, "the end of the audit log is not noted");
     }
 }

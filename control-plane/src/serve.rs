@@ -181,7 +181,7 @@ impl Server {
         replicas.abort();
         let end = async {
             self.operations.denials.settle().await;
-            head_note::write_or_warn(&self.operations.store, &self.data).await;
+            head_note::renew_or_warn(&self.operations.store, &self.data).await;
             self.operations.end().await;
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, end).await.is_err() {

@@ -8,11 +8,16 @@
 )]
 
 mod activation;
+mod audit_log;
+mod backup;
 mod bad_input;
+mod database;
 mod gate_feed;
 mod gating;
 mod openapi;
+mod previous_release;
 mod public_packages;
+mod replicas;
 mod running;
 mod serving;
 mod tokens;

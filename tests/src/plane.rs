@@ -13,7 +13,7 @@ use control_plane::api::{self, client_address::Networks};
 use control_plane::domain::{Requester, Role};
 use control_plane::entropy::OsEntropy;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
-use control_plane::store::{self, Store};
+use control_plane::store::{self, Store, StoreError};
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::process::{Database, new_postgres_database};
+use crate::sql::Sql;
 
 /// A control plane on one of the databases.
 pub struct Plane {
@@ -32,7 +33,12 @@ pub struct Plane {
     /// An administrator's token.
     pub admin: String,
     router: Router,
-    /// The program that reads its database, and the database.
+    place: Place,
+}
+
+/// A new database, empty still.
+pub struct Place {
+    /// The program that reads it, and its name there.
     reader: (&'static str, String),
     _dir: TempDir,
 }
@@ -58,18 +64,12 @@ impl Plane {
     }
 
     async fn new(database: Database, manifest: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (opened, reader) = match database {
-            Database::Sqlite => {
-                let file = dir.path().join("tollgate.db");
-                let name = file.to_str().unwrap().to_owned();
-                (store::Database::open_sqlite(&file).await, ("sqlite3", name))
-            }
-            Database::Postgres => {
-                let url = new_postgres_database().await;
-                (store::Database::open_postgres(&url).await, ("psql", url))
-            }
-        };
+        Self::at(Place::new(database).await, manifest).await
+    }
+
+    /// A control plane over a database that may have something in it.
+    pub async fn at(place: Place, manifest: &str) -> Self {
+        let opened = place.open().await;
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
         let hash_key = HashKey::from_bytes([2; 32]);
         let store = Store::new(opened.expect("a new database"), &hash_key).await;
@@ -100,8 +100,7 @@ impl Plane {
             clock,
             admin,
             router,
-            reader,
-            _dir: dir,
+            place,
         }
     }
 
@@ -110,9 +109,14 @@ impl Plane {
         make_operator(&self.operations, role).await
     }
 
+    /// A connection of the test's own to its database.
+    pub async fn connection(&self) -> Sql {
+        self.place.connection().await
+    }
+
     /// What the database's own program prints for a query: a row a line, columns between bars.
     pub fn sql(&self, query: &str) -> Vec<String> {
-        let (program, database) = &self.reader;
+        let (program, database) = &self.place.reader;
         let flags: &[&str] = if *program == "psql" {
             &["-qAt", "-c"]
         } else {
@@ -178,6 +182,42 @@ impl Plane {
     pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
         self.send(json_request(Method::GET, path, token, String::new()))
             .await
+    }
+}
+
+impl Place {
+    /// A database of its own on each engine.
+    pub async fn on_each() -> Vec<Self> {
+        let sqlite = Self::new(Database::Sqlite).await;
+        vec![sqlite, Self::new(Database::Postgres).await]
+    }
+
+    async fn new(database: Database) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let reader = match database {
+            Database::Sqlite => {
+                let file = dir.path().join("tollgate.db");
+                ("sqlite3", file.to_str().unwrap().to_owned())
+            }
+            Database::Postgres => ("psql", new_postgres_database().await),
+        };
+        Self { reader, _dir: dir }
+    }
+
+    /// Opens it as a control plane does, which brings its schema up to date.
+    pub async fn open(&self) -> Result<store::Database, StoreError> {
+        match &self.reader {
+            ("psql", url) => store::Database::open_postgres(url).await,
+            (_, file) => store::Database::open_sqlite(file.as_ref()).await,
+        }
+    }
+
+    /// A connection of the test's own.
+    pub async fn connection(&self) -> Sql {
+        match &self.reader {
+            ("psql", url) => Sql::postgres(url).await,
+            (_, file) => Sql::sqlite(file.as_ref()).await,
+        }
     }
 }
 
