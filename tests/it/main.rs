@@ -14,6 +14,8 @@ mod bad_input;
 mod database;
 mod gate_feed;
 mod gating;
+mod interoperability;
+mod licenses;
 mod openapi;
 mod previous_release;
 mod public_packages;

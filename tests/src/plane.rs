@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use activation_token::SigningKey;
-use activation_token::clock::SettableClock;
+use activation_token::clock::{Clock, SettableClock};
 use activation_token::credential::{CredentialKind, HashKey};
+use activation_token::snapshot::Revocations;
+use activation_token::{Claims, SigningKey, Verifier};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -17,7 +18,7 @@ use control_plane::store::{self, Store, StoreError};
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -140,6 +141,78 @@ impl Plane {
             .collect()
     }
 
+    /// Asks as the administrator.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let mut request = json_request(method, path, Some(&self.admin), body.to_string());
+        if body.is_null() {
+            request.headers_mut().remove(header::CONTENT_TYPE);
+            *request.body_mut() = Body::empty();
+        }
+        self.send(request).await
+    }
+
+    /// What the administrator reads.
+    pub async fn read(&self, path: &str) -> Value {
+        let answer = self.get(path, Some(&self.admin)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.body
+    }
+
+    /// A new license, with its key.
+    pub async fn issue(&self, body: Value) -> Value {
+        self.admin_posts("/v1/licenses", &body).await
+    }
+
+    /// Changes a license; it must go well.
+    pub async fn change(&self, license: &Value, body: Value) -> Value {
+        let answer = self.ask(Method::PATCH, &path_of(license), &body).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+        answer.body
+    }
+
+    /// Suspends, reinstates or revokes a license.
+    pub async fn decide(&self, license: &Value, verb: &str) -> Answer {
+        let path = format!("{}/{verb}", path_of(license));
+        self.ask(Method::POST, &path, &json!({ "reason": "a test" }))
+            .await
+    }
+
+    /// Activates as a box does.
+    pub async fn activate(&self, key: &Value, fingerprint: &str) -> Answer {
+        let body = json!({ "key": key, "box": { "fingerprint": fingerprint } });
+        self.post("/v1/activate", None, &body).await
+    }
+
+    /// A new credential, with its secret.
+    pub async fn credential(&self, kind: &str) -> Value {
+        let body = json!({ "kind": kind, "name": kind });
+        self.admin_posts("/v1/credentials", &body).await
+    }
+
+    /// The claims of an activation token that a gate would look at further.
+    pub fn claims(&self, token: &Value) -> Option<Claims> {
+        let verifier = Verifier::new("tollgate", "tollgate-gate", 60);
+        let (keys, now) = (self.operations.key_set(), self.clock.now());
+        let token = verifier.verify(token.as_str().expect("a token"), &keys, now);
+        token.ok().map(|token| token.claims().clone())
+    }
+
+    /// Whether a gate that has the newest snapshot lets a token pass.
+    pub async fn passes(&self, token: &Value) -> bool {
+        let Some(claims) = self.claims(token) else {
+            return false;
+        };
+        let snapshot = self.operations.snapshot().await.expect("a snapshot");
+        let Revocations { licenses, boxes } = snapshot.revocations;
+        let of_license = licenses
+            .iter()
+            .any(|entry| entry.id == claims.license_id && claims.issued_at <= entry.issued_until);
+        let of_box = boxes.iter().any(|entry| {
+            Some(&entry.id) == claims.box_id.as_ref() && claims.issued_at <= entry.issued_until
+        });
+        !of_license && !of_box
+    }
+
     /// Changes something as the administrator and returns what was answered.
     pub async fn admin_posts(&self, path: &str, body: &Value) -> Value {
         let answer = self.post(path, Some(&self.admin), body).await;
@@ -219,6 +292,11 @@ impl Place {
             (_, file) => Sql::sqlite(file.as_ref()).await,
         }
     }
+}
+
+/// Where a license is.
+pub fn path_of(license: &Value) -> String {
+    format!("/v1/licenses/{}", license["id"].as_str().expect("an id"))
 }
 
 /// A request with a JSON body.

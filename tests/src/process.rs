@@ -57,6 +57,19 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// The Python that `ci/setup` has given the tools of others.
+pub fn python() -> Command {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/tools/python/bin/python"
+    );
+    assert!(
+        Path::new(path).exists(),
+        "no Python tools; run `ci/setup` first"
+    );
+    Command::new(path)
+}
+
 impl Tollgate {
     /// Starts on SQLite with a manifest.
     pub async fn start(manifest: &str) -> Self {

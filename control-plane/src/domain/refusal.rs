@@ -2,12 +2,15 @@
 //!
 //! Where several apply, the first of this order is given:
 //!
-//! 1. the body cannot be read, then what it says breaks a rule: `malformed_json`,
-//!    `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
-//! 2. what the request is about: `license_not_found`, `box_not_found`, …;
-//! 3. the license, as `license_unusable` to whoever only has its key: unknown, revoked,
-//!    suspended, expired;
-//! 4. its seats: `box_required`, then `box_limit_reached`.
+//! 1. the request cannot be read, then what it says breaks a rule, whatever it is about:
+//!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
+//! 2. what it is about: `license_not_found`, `box_not_found`, …;
+//! 3. how that stands: `license_revoked`, `last_admin`, then `invalid_fields` again, where only
+//!    what was there before makes a member wrong.
+//!
+//! Whoever has only a license key is told after 1. of the license, as `license_unusable`:
+//! unknown, revoked, suspended, expired; then of its boxes: `box_not_found`, `box_required`,
+//! `box_limit_reached`.
 
 use std::fmt;
 

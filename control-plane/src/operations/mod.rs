@@ -35,10 +35,12 @@ use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
 use crate::store::{Store, StoreError, Tx, licenses};
 
-pub use activate::{Activation, ActivationRequest, BoxRequest};
+pub(crate) use activate::check_fingerprint;
+pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub use customer_tier::CustomerStanding;
+pub(crate) use customer_tier::check_customer;
 pub use denials::Denials;
 pub use effective::Effective;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
