@@ -5,6 +5,9 @@ use std::time::Duration;
 use activation_token::credential::HashKey;
 use control_plane::domain::{Event, Requester};
 use control_plane::store::{Database, Store};
+use serde_json::json;
+use tests::Database as Engine;
+use tests::home::Home;
 use tests::process::new_postgres_database;
 use tests::sql::Sql;
 
@@ -88,4 +91,40 @@ async fn without_word_of_a_change_the_timer_finds_it() {
     let told = heard.wait_for(|newest| *newest == 99);
     tokio::time::timeout(SOON, told).await.unwrap().unwrap();
     following.abort();
+}
+
+#[tokio::test]
+async fn a_second_control_plane_with_the_keys_of_the_first_serves_the_same() {
+    let first = Home::new(Engine::Postgres).await;
+    let one = first.serve().await;
+    let second = Home {
+        database_url: first.database_url.clone(),
+        ..Home::new(Engine::Sqlite).await
+    };
+    std::fs::create_dir(second.path("data")).unwrap();
+    for entry in std::fs::read_dir(first.path("data")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() && entry.file_name() != "lock" {
+            let copy = second.path("data").join(entry.file_name());
+            std::fs::copy(entry.path(), copy).unwrap();
+        }
+    }
+    let other = second.serve().await;
+    let body = json!({ "kind": "publisher", "name": "build server" });
+    let made = one.post("/v1/credentials", body).await;
+    let secret = made["secret"].as_str().unwrap();
+    let follows = async {
+        while other.whoami(secret).await != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, follows).await.unwrap();
+    // Both write by turns, and the log stays one.
+    for running in [&one, &other, &one] {
+        running.issue().await;
+    }
+    assert_eq!(second.say(&["audit", "verify"]).await.code, 0);
+    other.stop().await;
+    one.stop().await;
+    first.serve().await.stop().await;
 }

@@ -12,7 +12,8 @@ use crate::sql::Sql;
 
 /// A data directory, and the database of what runs on it.
 pub struct Home {
-    dir: TempDir,
+    /// What it is in.
+    pub dir: TempDir,
     /// Its PostgreSQL, if it has one.
     pub database_url: Option<String>,
 }
@@ -31,6 +32,8 @@ pub struct Running {
     client: reqwest::Client,
     child: Child,
     control_plane: String,
+    /// Where its gate answers.
+    pub gate: String,
     token: String,
 }
 
@@ -95,12 +98,13 @@ impl Home {
     pub async fn serve(&self) -> Running {
         let (child, ready) = start(self.serve_command()).await;
         let rest = ready.strip_prefix("tollgate ready: control plane ");
-        let (control_plane, _) = rest.unwrap().split_once(", gate ").unwrap();
+        let (control_plane, gate) = rest.unwrap().split_once(", gate ").unwrap();
         let token = std::fs::read_to_string(self.data("operator-token")).unwrap();
         Running {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             child,
             control_plane: control_plane.to_owned(),
+            gate: gate.to_owned(),
             token: token.trim_end().to_owned(),
         }
     }
@@ -146,6 +150,13 @@ impl Running {
         let response = response.unwrap();
         assert!(response.status().is_success(), "{}", response.status());
         response.json().await.unwrap()
+    }
+
+    /// What its gate answers to `npm whoami` with a token.
+    pub async fn whoami(&self, token: &str) -> reqwest::StatusCode {
+        let request = self.client.get(format!("{}/-/whoami", self.gate));
+        let response = request.bearer_auth(token).send().await;
+        response.unwrap().status()
     }
 
     /// Issues a license and returns it.
