@@ -34,16 +34,21 @@ impl Changes {
     /// Says that `number` is committed. Returns once the gate in this process goes by it, so
     /// that whoever made the change can rely on it there: a new publisher may publish.
     pub(crate) async fn announce(&self, number: i64) {
-        self.newest.send_if_modified(|newest| {
-            let newer = number > *newest;
-            *newest = number.max(*newest);
-            newer
-        });
+        self.heard(number);
         let mut delivered = self.delivered.subscribe();
         let arrived = delivered.wait_for(|gate| gate.is_none_or(|gate| gate >= number));
         if tokio::time::timeout(DELIVERY, arrived).await.is_err() {
             tracing::warn!(number, "the gate in this process lags behind");
         }
+    }
+
+    /// Says that `number` is committed, by whomever. An older number changes nothing.
+    pub(crate) fn heard(&self, number: i64) {
+        self.newest.send_if_modified(|newest| {
+            let newer = number > *newest;
+            *newest = number.max(*newest);
+            newer
+        });
     }
 
     /// Says that the gate in this process goes by everything up to `number`.

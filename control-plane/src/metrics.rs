@@ -3,6 +3,7 @@
 //! There is one recorder a process, made when it is first needed, because that is what the
 //! numbers are about. Several routers in one process, as in tests, count into it together.
 
+use std::convert::Infallible;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,7 @@ fn describe() {
 }
 
 /// Keeps the recorder small. Never ends.
-pub async fn upkeep() {
+pub async fn upkeep() -> Infallible {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         ticks.tick().await;

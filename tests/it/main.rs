@@ -12,10 +12,13 @@
 
 mod activation;
 mod audit;
+mod audit_log;
+mod backup;
 mod bad_input;
 mod boxes;
 mod credentials;
 mod customers;
+mod database;
 mod gate_feed;
 mod gating;
 mod idempotency;
@@ -28,8 +31,10 @@ mod listing;
 mod narrowing;
 mod openapi;
 mod potter;
+mod previous_release;
 mod public_packages;
 mod refusals;
+mod replicas;
 mod rights;
 mod running;
 mod secrets;

@@ -18,7 +18,7 @@ use control_plane::entropy::OsEntropy;
 use control_plane::keyring::Keyring;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
 use control_plane::signing;
-use control_plane::store::{self, Store};
+use control_plane::store::{self, Store, StoreError};
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
@@ -27,6 +27,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::process::{Database, new_postgres_database};
+use crate::sql::Sql;
 
 /// A control plane on one of the databases.
 pub struct Plane {
@@ -37,7 +38,12 @@ pub struct Plane {
     /// An administrator's token.
     pub admin: String,
     router: Router,
-    /// The program that reads its database, and the database.
+    place: Place,
+}
+
+/// A new database, empty still.
+pub struct Place {
+    /// The program that reads it, and its name there.
     reader: (&'static str, String),
     dir: TempDir,
 }
@@ -63,23 +69,17 @@ impl Plane {
     }
 
     async fn new(database: Database, manifest: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (opened, reader) = match database {
-            Database::Sqlite => {
-                let file = dir.path().join("tollgate.db");
-                let name = file.to_str().unwrap().to_owned();
-                (store::Database::open_sqlite(&file).await, ("sqlite3", name))
-            }
-            Database::Postgres => {
-                let url = new_postgres_database().await;
-                (store::Database::open_postgres(&url).await, ("psql", url))
-            }
-        };
+        Self::at(Place::new(database).await, manifest).await
+    }
+
+    /// A control plane over a database that may have something in it.
+    pub async fn at(place: Place, manifest: &str) -> Self {
+        let opened = place.open().await;
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
         let hash_key = HashKey::from_bytes([2; 32]);
         let store = Store::new(opened.expect("a new database"), &hash_key).await;
         let store = store.expect("a store");
-        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let data = DataDir::open(&place.dir.path().join("data")).unwrap();
         let day = SignedDuration::from_hours(24);
         let policy = KeyPolicy::new(SignedDuration::from_secs(900), day);
         let keys = data.signing_keys().unwrap();
@@ -113,14 +113,13 @@ impl Plane {
             clock,
             admin,
             router,
-            reader,
-            dir,
+            place,
         }
     }
 
     /// Where its signing keys lie.
     pub fn key_files(&self) -> PathBuf {
-        self.dir.path().join("data/signing-keys")
+        self.place.dir.path().join("data/signing-keys")
     }
 
     /// The token of a new operator with this role.
@@ -128,9 +127,14 @@ impl Plane {
         make_operator(&self.operations, role).await
     }
 
+    /// A connection of the test's own to its database.
+    pub async fn connection(&self) -> Sql {
+        self.place.connection().await
+    }
+
     /// What the database's own program prints for a query: a row a line, columns between bars.
     pub fn sql(&self, query: &str) -> Vec<String> {
-        let (program, database) = &self.reader;
+        let (program, database) = &self.place.reader;
         let flags: &[&str] = if *program == "psql" {
             &["-qAt", "-c"]
         } else {
@@ -280,6 +284,42 @@ impl Plane {
 pub fn refused(answer: &Answer) -> (u16, &str) {
     let code = answer.body["code"].as_str();
     (answer.status.as_u16(), code.unwrap_or_default())
+}
+
+impl Place {
+    /// A database of its own on each engine.
+    pub async fn on_each() -> Vec<Self> {
+        let sqlite = Self::new(Database::Sqlite).await;
+        vec![sqlite, Self::new(Database::Postgres).await]
+    }
+
+    async fn new(database: Database) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let reader = match database {
+            Database::Sqlite => {
+                let file = dir.path().join("tollgate.db");
+                ("sqlite3", file.to_str().unwrap().to_owned())
+            }
+            Database::Postgres => ("psql", new_postgres_database().await),
+        };
+        Self { reader, dir }
+    }
+
+    /// Opens it as a control plane does, which brings its schema up to date.
+    pub async fn open(&self) -> Result<store::Database, StoreError> {
+        match &self.reader {
+            ("psql", url) => store::Database::open_postgres(url).await,
+            (_, file) => store::Database::open_sqlite(file.as_ref()).await,
+        }
+    }
+
+    /// A connection of the test's own.
+    pub async fn connection(&self) -> Sql {
+        match &self.reader {
+            ("psql", url) => Sql::postgres(url).await,
+            (_, file) => Sql::sqlite(file.as_ref()).await,
+        }
+    }
 }
 
 /// Where a license is.

@@ -2,7 +2,7 @@
 //! handler says its path.
 
 mod activate;
-mod audit;
+pub(crate) mod audit;
 mod boxes;
 mod caller;
 pub mod client_address;

@@ -14,6 +14,7 @@ mod denials;
 mod effective;
 mod issue_license;
 mod notes;
+mod replace_database;
 mod revoke_credential;
 mod rotate_license_key;
 mod served_with;
@@ -46,6 +47,7 @@ pub use denials::Denials;
 pub use effective::Effective;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
+pub use replace_database::note_replacement;
 pub use signing_keys::Standing;
 
 /// Everything a verb needs, handed in once.

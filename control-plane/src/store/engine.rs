@@ -3,25 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Connection, Postgres, SqlStr, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, Transaction};
 
-use super::StoreError;
-
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "licenses", include_str!("migrations/0001_licenses.sql")),
-    (
-        2,
-        "licensing",
-        include_str!("migrations/0002_licensing.sql"),
-    ),
-];
+use super::{StoreError, schema};
 
 /// Connections for reading at the same time. Writing has one of its own.
 const READERS: u32 = 8;
@@ -34,6 +24,10 @@ const POSTGRES_LIMITS: [(&str, &str); 3] = [
     ("statement_timeout", "20000"),
     ("idle_in_transaction_session_timeout", "20000"),
 ];
+
+/// Where PostgreSQL tells of changes.
+const CHANNEL: &str = "tollgate_changes";
+const NOTIFY: &str = "SELECT pg_notify($1, '')";
 
 /// The pools of one database.
 #[derive(Debug, Clone)]
@@ -83,7 +77,7 @@ impl Engine {
         };
         let write = pool(1).connect_with(options.clone()).await?;
         assert_durable(&write).await?;
-        migrator().run(&write).await?;
+        schema::migrate_sqlite(&mut *write.acquire().await?).await?;
         let read = pool(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self::Sqlite { read, write })
     }
@@ -101,8 +95,31 @@ impl Engine {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
         };
         let write = pool(1).connect_with(options.clone()).await?;
-        migrator().run(&write).await?;
+        schema::migrate_postgres(&mut *write.acquire().await?).await?;
         let read = pool(READERS).connect_with(options).await?;
+        Ok(Self::Postgres { read, write })
+    }
+
+    /// Opens an SQLite file that is there for reading alone, also beside a server.
+    pub(super) async fn look_sqlite(file: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(1);
+        let read = pool.connect_with(options).await?;
+        let write = read.clone();
+        Ok(Self::Sqlite { read, write })
+    }
+
+    /// Connects to PostgreSQL for reading alone.
+    pub(super) async fn look_postgres(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.parse()?;
+        let options = options.options([("default_transaction_read_only", "on")]);
+        PgConnection::connect_with(&options).await?.close().await?;
+        let pool = PgPoolOptions::new().max_connections(1);
+        let read = pool.connect_with(options).await?;
+        let write = read.clone();
         Ok(Self::Postgres { read, write })
     }
 
@@ -125,6 +142,26 @@ impl Engine {
             Self::Postgres { write, .. } => write.begin().await.map(Inner::Postgres),
         };
         transaction.map_err(StoreError::Unreachable)
+    }
+
+    /// Listens for changes that other processes make. None where nobody else can make any.
+    pub(super) async fn listen(&self) -> Result<Option<PgListener>, StoreError> {
+        let Self::Postgres { read, .. } = self else {
+            return Ok(None);
+        };
+        // A pool of its own: the readers' would lose one for good.
+        let options = (*read.connect_options()).clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        Ok(Some(listener))
     }
 
     /// Waits for running statements and closes every connection.
@@ -161,6 +198,16 @@ impl Inner {
         }
     }
 
+    /// Has the other processes on this database hear of a change once it is committed. An SQLite
+    /// file has none.
+    pub(super) async fn tell_replicas(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(transaction) = self {
+            let notify = sqlx::query(NOTIFY).bind(CHANNEL);
+            notify.execute(&mut **transaction).await?;
+        }
+        Ok(())
+    }
+
     /// Makes everything in it last.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
@@ -179,19 +226,6 @@ fn sqlite_options(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-}
-
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.iter().map(|&(version, description, sql)| {
-        Migration::new(
-            version,
-            description.into(),
-            MigrationType::Simple,
-            SqlStr::from_static(sql),
-            false,
-        )
-    });
-    Migrator::with_migrations(migrations.collect())
 }
 
 async fn assert_durable(pool: &SqlitePool) -> Result<(), StoreError> {

@@ -41,6 +41,8 @@ struct Batch {
     head: Head,
     /// The head before the change that is being made.
     head_before: Option<Head>,
+    /// Whether gates must hear of something in it.
+    concerns_gates: bool,
     outcome: watch::Sender<Option<Result<(), Arc<StoreError>>>>,
 }
 
@@ -121,6 +123,7 @@ impl Writer {
             inner,
             head,
             head_before: None,
+            concerns_gates: false,
             outcome: watch::Sender::new(None),
         })
     }
@@ -163,7 +166,11 @@ impl Batch {
     async fn commit(mut self) {
         let written = async {
             self.undo().await?;
-            counters::set(self.inner.link(), counters::AUDIT, self.head.sequence).await
+            counters::set(self.inner.link(), counters::AUDIT, self.head.sequence).await?;
+            if self.concerns_gates {
+                self.inner.tell_replicas().await?;
+            }
+            Ok(())
         };
         match written.await {
             Ok(()) => {
@@ -211,6 +218,13 @@ impl Tx {
         Ok(Recorded(value))
     }
 
+    /// Has the next change that concerns gates numbered above `number`: they may have seen that
+    /// many in a database that is no longer here, and never go back.
+    pub async fn skip_changes(&mut self, number: i64) -> Result<(), StoreError> {
+        let newest = counters::value(self.link(), counters::CHANGE).await?;
+        counters::set(self.link(), counters::CHANGE, newest.max(number)).await
+    }
+
     /// Makes the change last, then announces it.
     pub async fn commit<T>(self, recorded: Recorded<T>) -> Result<T, StoreError> {
         self.finish().await?;
@@ -227,6 +241,7 @@ impl Tx {
         run(self.link(), RELEASE).await?;
         // From here on it stands in the transaction of all.
         self.batch.head_before = None;
+        self.batch.concerns_gates |= self.announced.is_some();
         let (changes, announced) = (self.changes.clone(), self.announced);
         let mut outcome = self.batch.outcome.subscribe();
         drop(self);
