@@ -24,6 +24,8 @@ use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, Error, LastUsed, NewCredential, Operations, Policy};
 use crate::settings::Config;
 use crate::store::{Database, Store, facts};
+use crate::webhooks::reach::Reach;
+use crate::webhooks::{self, Dispatcher};
 use crate::{api, embedded, metrics};
 
 /// How exact the time is at which a credential was used last.
@@ -98,6 +100,11 @@ impl Server {
                 max_stale_seconds: config.max_stale,
                 license_key_prefix: config.license_key_prefix,
                 registry_url: registry_url.clone(),
+                webhook_reach: if config.webhook_allow_internal {
+                    Reach::Internal
+                } else {
+                    Reach::Public
+                },
             },
             clock: Arc::clone(&clock),
             entropy,
@@ -148,6 +155,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let feed = tokio::spawn(embedded::feed(Arc::clone(&self.operations), self.snapshots));
         let upkeep = tokio::spawn(metrics::upkeep());
+        let webhooks = tokio::spawn(tell_webhooks(Arc::clone(&self.operations)));
         let notes = tokio::spawn(keep_notes(Arc::clone(&self.operations)));
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
@@ -169,6 +177,7 @@ impl Server {
         };
         feed.abort();
         upkeep.abort();
+        webhooks.abort();
         notes.abort();
         if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end())
             .await
@@ -188,6 +197,17 @@ async fn keep_notes(operations: Arc<Operations>) {
         if let Err(error) = operations.write_notes().await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "notes could not be written");
+        }
+    }
+}
+
+/// Tells webhooks what happens. Ends only where it cannot begin; then everything waits.
+async fn tell_webhooks(operations: Arc<Operations>) {
+    match Dispatcher::new(operations, webhooks::TIMEOUT) {
+        Ok(dispatcher) => dispatcher.run().await,
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "webhooks wait: there is no client to send with");
         }
     }
 }

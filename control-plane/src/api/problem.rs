@@ -216,8 +216,12 @@ impl From<Refusal> for Problem {
             Refusal::LicenseNotFound
             | Refusal::BoxNotFound
             | Refusal::CredentialNotFound
+            | Refusal::WebhookNotFound
             | Refusal::CustomerTierNotFound => StatusCode::NOT_FOUND,
-            Refusal::LicenseRevoked | Refusal::LastAdmin => StatusCode::CONFLICT,
+            Refusal::LicenseRevoked
+            | Refusal::LastAdmin
+            | Refusal::WebhookDisabled
+            | Refusal::TooManyWebhooks => StatusCode::CONFLICT,
             Refusal::LicenseUnusable | Refusal::BoxLimitReached { .. } => StatusCode::FORBIDDEN,
         };
         Self {

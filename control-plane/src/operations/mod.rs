@@ -10,6 +10,7 @@ mod change_license;
 mod create_credential;
 mod customer_tier;
 mod decide_license;
+mod deliver;
 mod denials;
 mod effective;
 mod issue_license;
@@ -18,6 +19,7 @@ mod revoke_credential;
 mod rotate_license_key;
 mod served_with;
 mod snapshot;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -32,16 +34,20 @@ use url::Url;
 
 use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
+use crate::seal::SealError;
 use crate::store::{Store, StoreError, Tx, licenses};
+use crate::webhooks::reach::Reach;
 
 pub use activate::{Activation, ActivationRequest, BoxRequest};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub use customer_tier::CustomerStanding;
+pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
+pub use webhooks::{NewWebhook, Replay, WebhookChange};
 
 /// Everything a verb needs, handed in once.
 pub struct Operations {
@@ -83,6 +89,8 @@ pub struct Policy {
     pub license_key_prefix: String,
     /// Where boxes find the gate.
     pub registry_url: Url,
+    /// How far webhooks may go.
+    pub webhook_reach: Reach,
 }
 
 /// Why a verb did not do its work.
@@ -106,6 +114,9 @@ pub enum Fault {
     /// The signer.
     #[error(transparent)]
     Sign(#[from] activation_token::SignError),
+    /// The seal of a secret.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A stored tier or package is no longer in the manifest. Checked at start-up.
     #[error("license `{0}` names a tier or package that the manifest no longer has")]
     Dangling(String),

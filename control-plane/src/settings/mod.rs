@@ -53,6 +53,14 @@ settings! {
     token_life: u32 = "3600", "SECONDS", "TOLLGATE_TOKEN_LIFE";
     /// How long a gate goes on without news of the control plane, in seconds, 60 to 86400
     max_stale: u32 = "900", "SECONDS", "TOLLGATE_MAX_STALE";
+    /// Let webhooks go over plain HTTP and to addresses that are not public: into your own network
+    webhook_allow_internal: bool = "false", "BOOL", "TOLLGATE_WEBHOOK_ALLOW_INTERNAL",
+        [
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "true",
+            value_parser = clap::builder::BoolishValueParser::new()
+        ];
     /// What license keys begin with
     license_key_prefix: String = "tgl_live", "PREFIX", "TOLLGATE_LICENSE_KEY_PREFIX";
     /// How long to go on serving after a stop signal, not ready, so that load balancers notice; in

@@ -139,7 +139,7 @@ impl Chain {
         .await)?;
         let mut head = last.map_or_else(Head::start, |(sequence, mac)| Head { sequence, mac });
         loop {
-            let rows = after(inner.link(), head.sequence).await?;
+            let rows = after(inner.link(), head.sequence, PAGE_ROWS).await?;
             if rows.is_empty() {
                 return Ok(head);
             }
@@ -201,17 +201,26 @@ impl Chain {
     }
 }
 
-async fn after(link: Link<'_>, sequence: i64) -> Result<Vec<Row>, StoreError> {
+async fn after(link: Link<'_>, sequence: i64, rows_max: i64) -> Result<Vec<Row>, StoreError> {
     Ok(on!(link, |c| sqlx::query_as::<_, Row>(AFTER)
         .bind(sequence)
-        .bind(PAGE_ROWS)
+        .bind(rows_max)
         .fetch_all(c)
         .await)?)
 }
 
-/// Rows after a number, oldest first, at most a thousand: for export and webhooks.
+/// Rows after a number, oldest first, at most a thousand: for export.
 pub async fn entries_after(link: Link<'_>, sequence: i64) -> Result<Vec<Entry>, StoreError> {
-    let rows = after(link, sequence).await?;
+    some_after(link, sequence, PAGE_ROWS).await
+}
+
+/// Rows after a number, oldest first, at most so many: for webhooks.
+pub async fn some_after(
+    link: Link<'_>,
+    sequence: i64,
+    rows_max: i64,
+) -> Result<Vec<Entry>, StoreError> {
+    let rows = after(link, sequence, rows_max).await?;
     rows.into_iter().map(Row::into_domain).collect()
 }
 
@@ -272,7 +281,7 @@ pub async fn verify(
     let mut head = Head::start();
     let mut noted_fits = noted.is_none_or(|noted| noted.sequence == 0);
     loop {
-        let rows = after(conn.link(), head.sequence).await?;
+        let rows = after(conn.link(), head.sequence, PAGE_ROWS).await?;
         if rows.is_empty() {
             break;
         }

@@ -10,11 +10,13 @@ pub mod boxes;
 mod counters;
 pub mod credentials;
 pub mod customers;
+pub mod deliveries;
 mod engine;
 pub mod facts;
 pub mod gauges;
 pub mod kept_answers;
 pub mod licenses;
+pub mod webhooks;
 mod writer;
 
 use std::fmt;
