@@ -8,6 +8,7 @@ mod caller;
 pub mod client_address;
 mod credentials;
 mod customers;
+mod deliveries;
 mod gate;
 mod health;
 mod import;
@@ -23,6 +24,7 @@ mod query;
 mod request;
 mod streams;
 mod tiers;
+mod webhooks;
 mod write;
 
 use std::net::{IpAddr, SocketAddr};
@@ -142,6 +144,12 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::replay))
+        .routes(routes!(deliveries::test))
         .routes(routes!(metrics::show))
         // Operators and applications.
         .routes(routes!(tiers::list))

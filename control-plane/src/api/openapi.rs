@@ -31,6 +31,7 @@ use super::problem;
         (name = "customers", description = "The tier that a customer's licenses follow"),
         (name = "tiers", description = "What can be sold"),
         (name = "credentials", description = "Who may do what"),
+        (name = "webhooks", description = "Who is told of changes"),
         (name = "audit", description = "Who did what"),
         (name = "gates", description = "What registry gates decide by"),
         (name = "health", description = "Whether it runs"),
