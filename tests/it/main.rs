@@ -16,3 +16,4 @@ mod public_packages;
 mod running;
 mod serving;
 mod tokens;
+mod webhooks;

@@ -15,6 +15,7 @@ pub mod npm;
 pub mod people;
 pub mod plane;
 pub mod process;
+pub mod receiver;
 
 pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};

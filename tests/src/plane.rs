@@ -1,6 +1,7 @@
 //! The control plane inside the test: its real router and a real database, with a clock that the
 //! test moves.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use activation_token::SigningKey;
@@ -14,6 +15,7 @@ use control_plane::domain::{Requester, Role};
 use control_plane::entropy::OsEntropy;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
 use control_plane::store::{self, Store};
+use control_plane::webhooks::reach::Reach;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
@@ -32,6 +34,7 @@ pub struct Plane {
     /// An administrator's token.
     pub admin: String,
     router: Router,
+    manifest: String,
     /// The program that reads its database, and the database.
     reader: (&'static str, String),
     _dir: TempDir,
@@ -71,28 +74,8 @@ impl Plane {
             }
         };
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
-        let hash_key = HashKey::from_bytes([2; 32]);
-        let store = Store::new(opened.expect("a new database"), &hash_key).await;
-        let store = store.expect("a store");
-        let operations = Arc::new(Operations {
-            denials: Denials::new(store.clone(), clock.clone()),
-            last_used: LastUsed::default(),
-            store,
-            tiers: crate::tiers(manifest),
-            clock: clock.clone(),
-            entropy: Arc::new(OsEntropy),
-            signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
-            hash_key,
-            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
-            policy: Policy {
-                issuer: "tollgate".into(),
-                audience: "tollgate-gate".into(),
-                token_life: SignedDuration::from_hours(1),
-                max_stale_seconds: 900,
-                license_key_prefix: "tgl_live".into(),
-                registry_url: "http://gate.example".parse().unwrap(),
-            },
-        });
+        let opened = opened.expect("a new database");
+        let operations = operations(opened, &clock, manifest).await;
         let router = api::router(Arc::clone(&operations), Networks::default());
         let admin = make_operator(&operations, Role::Admin).await;
         Self {
@@ -100,9 +83,21 @@ impl Plane {
             clock,
             admin,
             router,
+            manifest: manifest.to_owned(),
             reader,
             _dir: dir,
         }
+    }
+
+    /// The verbs of another process over the same database, with the same clock.
+    pub async fn replica(&self) -> Arc<Operations> {
+        let (program, name) = &self.reader;
+        let opened = match *program {
+            "sqlite3" => store::Database::open_sqlite(Path::new(name)).await,
+            _ => store::Database::open_postgres(name).await,
+        };
+        let opened = opened.expect("the same database");
+        operations(opened, &self.clock, &self.manifest).await
     }
 
     /// The token of a new operator with this role.
@@ -194,6 +189,38 @@ pub fn json_request(
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     request.body(Body::from(body)).unwrap()
+}
+
+/// What a process of its own would work with.
+async fn operations(
+    database: store::Database,
+    clock: &Arc<SettableClock>,
+    manifest: &str,
+) -> Arc<Operations> {
+    let hash_key = HashKey::from_bytes([2; 32]);
+    let store = Store::new(database, &hash_key).await;
+    let store = store.expect("a store");
+    Arc::new(Operations {
+        denials: Denials::new(store.clone(), clock.clone()),
+        last_used: LastUsed::default(),
+        store,
+        tiers: crate::tiers(manifest),
+        clock: clock.clone(),
+        entropy: Arc::new(OsEntropy),
+        signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
+        hash_key,
+        root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
+        policy: Policy {
+            issuer: "tollgate".into(),
+            audience: "tollgate-gate".into(),
+            token_life: SignedDuration::from_hours(1),
+            max_stale_seconds: 900,
+            license_key_prefix: "tgl_live".into(),
+            registry_url: "http://gate.example".parse().unwrap(),
+            // Receivers in tests are on this machine.
+            webhook_reach: Reach::Internal,
+        },
+    })
 }
 
 async fn make_operator(operations: &Operations, role: Role) -> String {
