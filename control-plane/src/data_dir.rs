@@ -102,23 +102,21 @@ impl DataDir {
         self.path.join("operator-token")
     }
 
-    /// The key that tokens are signed with; made at the first start.
-    pub fn signing_key(&self, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
-        self.key_pair("signing-key.pem", keys)
-    }
-
     /// The key that snapshots are signed with; made at the first start.
     pub fn root_key(&self, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
-        self.key_pair("root-key.pem", keys)
-    }
-
-    fn key_pair(&self, name: &str, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
-        let path = self.path.join(name);
+        let path = self.path.join("root-key.pem");
+        let protection = self.protection.as_ref();
         let pem = read_or_make(&path, keys, |entropy| {
             let seed = Zeroizing::new(random::<32>(entropy)?);
-            Ok(SigningKey::from_seed(&seed)?.to_pem()?)
+            secret_file::pem(&SigningKey::from_seed(&seed)?, protection)
         })?;
-        SigningKey::from_pem(&pem).with_context(|| format!("cannot use `{}`", path.display()))
+        let passphrase = protection.map(Protection::passphrase);
+        let key = SigningKey::from_file_bytes(pem.as_bytes(), passphrase)
+            .with_context(|| format!("cannot use `{}`", path.display()))?;
+        if protection.is_some() && !SigningKey::is_encrypted_pem(pem.as_bytes()) {
+            secret_file::write(&path, &secret_file::pem(&key, protection)?)?;
+        }
+        Ok(key)
     }
 
     /// The signing keys' own directory. The single key file of an older data directory moves
@@ -214,8 +212,8 @@ mod tests {
     fn secrets_are_made_once_and_for_the_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("a/b")).unwrap();
-        let first = data.signing_key(Keys::MayBeMade(&OsEntropy)).unwrap();
-        let second = data.signing_key(Keys::MayBeMade(&OsEntropy)).unwrap();
+        let first = data.root_key(Keys::MayBeMade(&OsEntropy)).unwrap();
+        let second = data.root_key(Keys::MayBeMade(&OsEntropy)).unwrap();
         assert_eq!(first.public().id(), second.public().id());
         let hash_key = data.hash_key(Keys::MayBeMade(&OsEntropy)).unwrap();
         assert_eq!(
@@ -224,17 +222,17 @@ mod tests {
                 .unwrap()
                 .as_bytes()
         );
-        for name in ["signing-key.pem", "hash-key"] {
+        for name in ["root-key.pem", "hash-key"] {
             let mode = fs::metadata(data.path.join(name))
                 .unwrap()
                 .permissions()
                 .mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
-        let key = data.path.join("signing-key.pem");
+        let key = data.path.join("root-key.pem");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(
-            data.signing_key(Keys::MayBeMade(&OsEntropy))
+            data.root_key(Keys::MayBeMade(&OsEntropy))
                 .unwrap_err()
                 .to_string()
                 .contains("chmod 600")
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_key_is_encrypted_once_there_is_a_passphrase() {
+    fn the_hash_key_and_the_root_key_are_encrypted_once_there_is_a_passphrase() {
         let dir = tempfile::tempdir().unwrap();
         let open = |passphrase: Option<&str>| {
             let data = DataDir::open(dir.path()).unwrap();
@@ -286,6 +284,21 @@ mod tests {
         let error = |passphrase| read(passphrase).unwrap_err().to_string();
         assert!(error(None).contains("key-passphrase-file"));
         assert!(error(Some("open barley")).contains("not the one"));
+        let root = |passphrase| {
+            let data = open(passphrase).unwrap();
+            let key = data.root_key(Keys::MayBeMade(&OsEntropy));
+            key.map(|key| key.public().id().to_owned())
+        };
+        let first_root = root(None).unwrap();
+        assert_eq!(root(Some("open sesame")).unwrap(), first_root);
+        let bytes = fs::read(dir.path().join("root-key.pem")).unwrap();
+        assert!(SigningKey::is_encrypted_pem(&bytes));
+        assert_eq!(root(Some("open sesame")).unwrap(), first_root);
+        let wrong = format!("{:#}", root(Some("open barley")).unwrap_err());
+        assert!(
+            wrong.contains("root-key.pem") && wrong.contains("not the one"),
+            "{wrong}"
+        );
         fs::write(&file, format!("{sealed}A")).unwrap();
         assert!(error(Some("open sesame")).contains("damaged"));
         fs::write(&file, &first[1..]).unwrap();

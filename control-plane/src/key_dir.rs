@@ -63,7 +63,8 @@ impl KeyDir {
         let Some(bytes) = secret_file::read(&path)? else {
             bail!(
                 "`{}` is missing, and the database names this signing key\n  \
-                 hint: restore it from a backup; if it is lost, remove the key and rotate",
+                 hint: restore it from a backup, or from the data directory that the database \
+                 began with",
                 path.display()
             );
         };
@@ -101,12 +102,7 @@ impl KeyDir {
     /// Writes a key's file, encrypted where a passphrase is given. When this returns, the file
     /// is on the disk: a key may sign only after that.
     pub fn keep(&self, key: &SigningKey) -> anyhow::Result<()> {
-        let pem = match &self.protection {
-            Some(protection) => {
-                key.to_encrypted_pem(protection.passphrase(), &protection.salt()?)?
-            }
-            None => key.to_pem()?,
-        };
+        let pem = secret_file::pem(key, self.protection.as_ref())?;
         secret_file::write(&self.file(key.public().id())?, &pem)
     }
 
@@ -265,9 +261,9 @@ mod tests {
     fn the_single_key_of_an_older_data_directory_moves_in_once() {
         let dir = tempfile::tempdir().unwrap();
         let data = data(&dir, None);
-        let old = data
-            .signing_key(crate::data_dir::Keys::MayBeMade(&OsEntropy))
-            .unwrap();
+        let old = SigningKey::from_seed(&[9; 32]).unwrap();
+        let pem = old.to_pem().unwrap();
+        secret_file::write(&dir.path().join("signing-key.pem"), &pem).unwrap();
         for _ in 0..2 {
             let keys = data.signing_keys().unwrap();
             assert_eq!(keys.ids().unwrap(), [id(&old)]);

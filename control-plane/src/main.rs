@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use control_plane::serve::Server;
+use control_plane::serve::{Secrets, Server};
 use control_plane::settings::{self, Given};
 use control_plane::{demo, telemetry};
 use registry_gate::server::stop_signal;
@@ -26,7 +26,8 @@ enum Command {
     /// Every option is also a key of the configuration file and a TOLLGATE_… variable; an option
     /// wins over a variable, and a variable over the file. `tollgate config` tells what holds. At
     /// the first start, `TOLLGATE_OPERATOR_TOKEN` is taken as the first operator's token; without
-    /// it, one is made, printed once, and kept in the data directory.
+    /// it, one is made, printed once, and kept in the data directory. `TOLLGATE_KEY_PASSPHRASE` is
+    /// what the keys in the data directory are encrypted with, where no file tells it.
     ///
     /// SIGTERM and SIGINT stop it: it says at /readyz that it is not ready, lets running requests
     /// end, and exits with 0; a second signal ends it at once. SIGHUP reads the certificate again.
@@ -68,7 +69,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let config = given.config()?;
             let telemetry = telemetry::start(&config)?;
             let served = async {
-                let server = Server::open(config, operator_token()).await?;
+                let secrets = Secrets {
+                    operator_token: secret("TOLLGATE_OPERATOR_TOKEN"),
+                    key_passphrase: secret("TOLLGATE_KEY_PASSPHRASE"),
+                };
+                let server = Server::open(config, secrets).await?;
                 announce(&server);
                 server.run(stop).await
             };
@@ -120,8 +125,8 @@ fn url(url: &url::Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-fn operator_token() -> Option<SecretString> {
-    let value = std::env::var("TOLLGATE_OPERATOR_TOKEN").ok()?;
+fn secret(variable: &str) -> Option<SecretString> {
+    let value = std::env::var(variable).ok()?;
     (!value.is_empty()).then(|| SecretString::from(value))
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use activation_token::SigningKey;
 use activation_token::credential::HashKey;
 use anyhow::{Context, bail};
 use data_encoding::BASE64URL_NOPAD;
@@ -91,6 +92,17 @@ impl fmt::Debug for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Protection([redacted])")
     }
+}
+
+/// A key as its file keeps it.
+pub(crate) fn pem(
+    key: &SigningKey,
+    protection: Option<&Protection>,
+) -> anyhow::Result<Zeroizing<String>> {
+    Ok(match protection {
+        Some(protection) => key.to_encrypted_pem(protection.passphrase(), &protection.salt()?)?,
+        None => key.to_pem()?,
+    })
 }
 
 /// Whether a file's text is one that [`Protection::seal`] made.

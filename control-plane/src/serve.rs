@@ -21,12 +21,12 @@ use url::Url;
 use crate::data_dir::{DataDir, Keys};
 use crate::domain::{Requester, Role};
 use crate::entropy::{Entropy, OsEntropy, random};
-use crate::operations::{Denials, Error, LastUsed, NewCredential, Operations, Policy};
+use crate::operations::{Denials, LastUsed, NewCredential, Operations, Policy, said};
 use crate::settings::Config;
 use crate::store::{Database, Store, facts};
 use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Dispatcher};
-use crate::{api, embedded, metrics};
+use crate::{api, embedded, metrics, signing};
 
 /// How exact the time is at which a credential was used last.
 const NOTES_EVERY: Duration = Duration::from_secs(30);
@@ -35,6 +35,15 @@ const CHOSEN_TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// How long the database may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is told by variables alone.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    /// The first operator's token, where the vendor chooses it.
+    pub operator_token: Option<SecretString>,
+    /// What the keys of the data directory are encrypted with.
+    pub key_passphrase: Option<SecretString>,
+}
 
 /// Everything is open and nothing is served yet.
 pub struct Server {
@@ -58,19 +67,28 @@ pub struct Server {
 impl Server {
     /// Opens everything in the order in which a mistake costs least: the manifest is read and
     /// both ports are taken before anything is written.
-    pub async fn open(config: Config, chosen_token: Option<SecretString>) -> anyhow::Result<Self> {
+    pub async fn open(config: Config, secrets: Secrets) -> anyhow::Result<Self> {
         let tiers = load_manifest(&config)?;
+        let chosen_token = secrets.operator_token;
         chosen_token.as_ref().map(check_chosen).transpose()?;
         let upstream_token = config.upstream_token()?;
+        let passphrase = config.key_passphrase(secrets.key_passphrase)?;
+        let given_key = config.signing_key.as_deref();
+        let given_key = given_key.map(|path| signing::read_given(path, passphrase.as_ref()));
+        let mut given_key = given_key.transpose()?;
         let tls = open_tls(&config)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let bind = |what, flag, address| bind(what, flag, address, scheme);
         let (listener, control_plane_url) = bind("control plane", "--listen", config.listen)?;
         let (gate_listener, gate_url) = bind("gate", "--gate-listen", config.gate_listen)?;
+        let key_rotation = config.key_rotation();
         let registry_url = config.gate_url.clone().unwrap_or_else(|| gate_url.clone());
 
-        let data = DataDir::open(&config.data)?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let mut data = DataDir::open(&config.data)?;
+        if let Some(passphrase) = passphrase {
+            data = data.protect(passphrase, Arc::clone(&entropy))?;
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let database = open_database(&config, &data).await?;
         let is_new = database.is_new().await?;
@@ -82,20 +100,22 @@ impl Server {
         } else {
             Keys::MustExist
         };
-        let (signing_key, hash_key) = (data.signing_key(keys)?, data.hash_key(keys)?);
+        let hash_key = data.hash_key(keys)?;
         let store = Store::new(database, &hash_key).await?;
+        let keyring = signing::open(&store, &data, config.max_stale, clock.now()).await?;
         let root_key = root_key(&store, &data, &*entropy).await?;
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), Arc::clone(&clock)),
             last_used: LastUsed::default(),
             store,
             tiers,
-            signing_key,
+            keyring,
             root_key,
             hash_key,
             policy: Policy {
                 issuer: config.issuer,
                 audience: config.audience,
+                key_rotation,
                 token_life: SignedDuration::from_secs(config.token_life.into()),
                 max_stale_seconds: config.max_stale,
                 license_key_prefix: config.license_key_prefix,
@@ -110,9 +130,10 @@ impl Server {
             entropy,
         });
         let new_operator_token = match is_new {
-            true => first_operator(&operations, &data, chosen_token).await?,
+            true => begin_anew(&operations, &data, chosen_token, given_key.take()).await?,
             false => None,
         };
+        signing::begin(&operations, given_key).await?;
         operations.note_what_is_served().await.map_err(said)?;
 
         let upstream = config.upstream.map(|url| UpstreamConfig {
@@ -157,6 +178,7 @@ impl Server {
         let upkeep = tokio::spawn(metrics::upkeep());
         let webhooks = tokio::spawn(tell_webhooks(Arc::clone(&self.operations)));
         let notes = tokio::spawn(keep_notes(Arc::clone(&self.operations)));
+        let keys = tokio::spawn(signing::tend(Arc::clone(&self.operations)));
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
@@ -179,6 +201,7 @@ impl Server {
         upkeep.abort();
         webhooks.abort();
         notes.abort();
+        keys.abort();
         if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end())
             .await
             .is_err()
@@ -295,11 +318,13 @@ async fn root_key(
     Ok(key)
 }
 
-/// Makes the first operator, with the token the vendor chose or a fresh one.
-async fn first_operator(
+/// Makes the first signing key and the first operator, with the token the vendor chose or a fresh
+/// one: both or none, since a database with one of them is no longer new.
+async fn begin_anew(
     operations: &Operations,
     data: &DataDir,
     chosen: Option<SecretString>,
+    given_key: Option<SigningKey>,
 ) -> anyhow::Result<Option<(SecretString, PathBuf)>> {
     let kind = CredentialKind::Operator;
     let made = chosen.is_none();
@@ -317,21 +342,20 @@ async fn first_operator(
         role: Some(Role::Admin),
         expires_at: None,
     };
+    let mut change = signing::first(operations, given_key).await?;
     let mut tx = operations.store.begin().await?;
     let system = Requester::system();
+    let reason = Some("the first start".to_owned());
+    let key = operations
+        .rotate_signing_key(&mut tx, &system, &mut change, reason)
+        .await;
+    key.map_err(said)?.into_value();
     let stored = operations
         .store_credential(&mut tx, &system, new, &token)
         .await;
     tx.commit(stored.map_err(said)?).await?;
+    change.keep(operations.clock.now()).await;
     Ok(made.then(|| (token, data.operator_token())))
-}
-
-/// An operation's error, for whoever starts the program.
-fn said(error: Error) -> anyhow::Error {
-    match error {
-        Error::Fault(fault) => fault.into(),
-        Error::Refused(refusal) => anyhow::anyhow!("{refusal}"),
-    }
 }
 
 fn check_chosen(token: &SecretString) -> anyhow::Result<()> {

@@ -32,6 +32,10 @@ fn help_names_every_setting_with_its_variable_and_default() {
         "--trusted-proxies",
         "--otlp-endpoint",
         "--shutdown-delay",
+        "--signing-key",
+        "--key-passphrase-file",
+        "TOLLGATE_KEY_PASSPHRASE",
+        "--key-rotation-days",
         "--log-json",
         "TOLLGATE_LOG",
         "--config",
@@ -51,6 +55,7 @@ fn config_tells_each_setting_with_its_origin_and_no_secret() {
     let run = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command.env_clear().env("TOLLGATE_AUDIENCE", "variable");
+        command.env("TOLLGATE_KEY_PASSPHRASE", "hunter2");
         command.args(["config", "--config", file, "--issuer", "flag"]);
         command.args(more).output().unwrap()
     };

@@ -4,33 +4,8 @@ use std::collections::BTreeSet;
 
 use control_plane::domain::Role;
 use serde_json::{Value, json};
+use tests::SMALL as MANIFEST;
 use tests::plane::Plane;
-
-/// Small, with a tier's own limit on boxes and an add-on that needs another package.
-const MANIFEST: &str = r#"
-[manifest]
-scope = "@acme"
-default-tier = "basic"
-tiers = ["basic", "growth"]
-limits = ["boxes"]
-
-[foundation]
-leaves = ["@acme/shared"]
-
-[tier.basic]
-leaves = ["@acme/order"]
-limits = { boxes = 2 }
-
-[tier.growth]
-leaves = ["@acme/loyalty"]
-limits = { boxes = "unlimited" }
-
-[package."@acme/shared"]
-[package."@acme/order"]
-[package."@acme/points"]
-[package."@acme/loyalty"]
-requires = ["@acme/points"]
-"#;
 
 async fn issue(plane: &Plane, body: Value) -> Value {
     let answer = plane.post("/v1/licenses", Some(&plane.admin), &body).await;

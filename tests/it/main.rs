@@ -1,19 +1,39 @@
 //! Stories: what people do with the product, from outside.
 #![expect(
     clippy::expect_used,
+    clippy::format_collect,
     clippy::format_push_string,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     reason = "a story fails by panicking and may take its time"
 )]
 
 mod activation;
+mod audit;
 mod bad_input;
+mod boxes;
+mod credentials;
+mod customers;
 mod gate_feed;
 mod gating;
+mod idempotency;
+mod importing;
+mod interoperability;
+mod key_files;
+mod licenses;
+mod limits;
+mod listing;
+mod narrowing;
 mod openapi;
+mod potter;
 mod public_packages;
+mod refusals;
+mod rights;
 mod running;
+mod secrets;
 mod serving;
+mod signing_keys;
 mod tokens;
 mod webhooks;

@@ -33,6 +33,13 @@ async fn fails(mut command: Command) -> String {
     text
 }
 
+/// The file of the one signing key.
+fn signing_key(data: &Path) -> String {
+    let mut files = std::fs::read_dir(data.join("signing-keys")).unwrap();
+    let name = files.next().unwrap().unwrap().file_name();
+    name.into_string().unwrap()
+}
+
 fn write(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
     std::fs::write(&path, text).unwrap();
@@ -117,11 +124,13 @@ async fn a_second_process_stays_out_of_the_data_directory() {
 #[tokio::test]
 async fn secrets_in_the_data_directory_are_for_their_owner_and_a_stop_is_clean() {
     let tollgate = Tollgate::start(COMMERCE).await;
+    let key = format!("signing-keys/{}", signing_key(&tollgate.data()));
     for name in [
         "operator-token",
-        "signing-key.pem",
+        "root-key.pem",
         "hash-key",
         "tollgate.db",
+        &key,
     ] {
         let mode = std::fs::metadata(tollgate.data().join(name))
             .unwrap()
@@ -264,8 +273,9 @@ async fn keys_of_a_database_are_never_replaced_unnoticed() {
     let data = dir.path().join("data");
     let (mut child, _) = tests::process::start(serve(&data, &manifest)).await;
     child.kill().await.unwrap();
-    for name in ["hash-key", "signing-key.pem"] {
-        let (path, aside) = (data.join(name), dir.path().join(name));
+    let key = format!("signing-keys/{}", signing_key(&data));
+    for name in ["hash-key", "root-key.pem", &key] {
+        let (path, aside) = (data.join(name), dir.path().join("aside"));
         std::fs::rename(&path, &aside).unwrap();
         let text = fails(serve(&data, &manifest)).await;
         assert!(text.contains(name) && text.contains("restore it"), "{text}");

@@ -8,7 +8,8 @@ use tests::{COMMERCE, Npm, Tollgate, Vendor, tiers};
 
 /// The control plane's own key, which only its data directory has.
 fn signing_key(tollgate: &Tollgate) -> SigningKey {
-    let pem = std::fs::read_to_string(tollgate.data().join("signing-key.pem")).unwrap();
+    let mut files = std::fs::read_dir(tollgate.data().join("signing-keys")).unwrap();
+    let pem = std::fs::read_to_string(files.next().unwrap().unwrap().path()).unwrap();
     SigningKey::from_pem(&pem).unwrap()
 }
 

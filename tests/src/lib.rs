@@ -20,10 +20,59 @@ pub mod receiver;
 pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};
 pub use plane::Plane;
-pub use process::{Database, Tollgate, tollgate_command};
+pub use process::{Database, Tollgate, python, tollgate_command};
 
 /// The example manifest of a commerce platform.
 pub const COMMERCE: &str = include_str!("../../manifest/examples/commerce.toml");
+
+/// A small manifest, with a tier's own limit on boxes and an add-on that needs another package.
+pub const SMALL: &str = r#"
+[manifest]
+scope = "@acme"
+default-tier = "basic"
+tiers = ["basic", "growth"]
+limits = ["boxes"]
+
+[foundation]
+leaves = ["@acme/shared"]
+
+[tier.basic]
+leaves = ["@acme/order"]
+limits = { boxes = 2 }
+
+[tier.growth]
+leaves = ["@acme/loyalty"]
+limits = { boxes = "unlimited" }
+
+[package."@acme/shared"]
+[package."@acme/order"]
+[package."@acme/points"]
+[package."@acme/loyalty"]
+requires = ["@acme/points"]
+"#;
+
+/// Chance that comes out the same each time.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Thrown from here on.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits") % sides
+    }
+
+    /// One of these.
+    pub fn one_of<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.roll(of.len())].clone()
+    }
+}
 
 /// The tiers of a manifest that is known to be good.
 pub fn tiers(manifest: &str) -> manifest::TierSets {

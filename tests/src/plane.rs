@@ -1,25 +1,29 @@
 //! The control plane inside the test: its real router and a real database, with a clock that the
 //! test moves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use activation_token::SigningKey;
-use activation_token::clock::SettableClock;
+use activation_token::clock::{Clock, SettableClock};
 use activation_token::credential::{CredentialKind, HashKey};
+use activation_token::snapshot::Revocations;
+use activation_token::{Claims, SigningKey, Verifier};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control_plane::api::{self, client_address::Networks};
-use control_plane::domain::{Requester, Role};
+use control_plane::data_dir::DataDir;
+use control_plane::domain::{KeyPolicy, Requester, Role};
 use control_plane::entropy::OsEntropy;
+use control_plane::keyring::Keyring;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
+use control_plane::signing;
 use control_plane::store::{self, Store};
 use control_plane::webhooks::reach::Reach;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -34,10 +38,9 @@ pub struct Plane {
     /// An administrator's token.
     pub admin: String,
     router: Router,
-    manifest: String,
     /// The program that reads its database, and the database.
     reader: (&'static str, String),
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer.
@@ -74,18 +77,47 @@ impl Plane {
             }
         };
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
-        let opened = opened.expect("a new database");
-        let operations = operations(opened, &clock, manifest).await;
+        let hash_key = HashKey::from_bytes([2; 32]);
+        let store = Store::new(opened.expect("a new database"), &hash_key).await;
+        let store = store.expect("a store");
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let day = SignedDuration::from_hours(24);
+        let policy = KeyPolicy::new(SignedDuration::from_secs(900), day);
+        let keys = data.signing_keys().unwrap();
+        let keyring = Keyring::open(keys, policy, Vec::new(), clock.now()).await;
+        let operations = Arc::new(Operations {
+            denials: Denials::new(store.clone(), clock.clone()),
+            last_used: LastUsed::default(),
+            store,
+            tiers: crate::tiers(manifest),
+            clock: clock.clone(),
+            entropy: Arc::new(OsEntropy),
+            keyring: Arc::new(keyring.unwrap()),
+            hash_key,
+            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
+            policy: Policy {
+                issuer: "tollgate".into(),
+                audience: "tollgate-gate".into(),
+                key_rotation: Some(day * 90),
+                token_life: SignedDuration::from_hours(1),
+                max_stale_seconds: 900,
+                license_key_prefix: "tgl_live".into(),
+                registry_url: "http://gate.example".parse().unwrap(),
+                // Receivers in tests are on this machine.
+                webhook_reach: Reach::Internal,
+            },
+        });
         let router = api::router(Arc::clone(&operations), Networks::default());
+        let key = SigningKey::from_seed(&[1; 32]).unwrap();
+        begin_to_sign(&operations, key).await;
         let admin = make_operator(&operations, Role::Admin).await;
         Self {
             operations,
             clock,
             admin,
             router,
-            manifest: manifest.to_owned(),
             reader,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -96,8 +128,26 @@ impl Plane {
             "sqlite3" => store::Database::open_sqlite(Path::new(name)).await,
             _ => store::Database::open_postgres(name).await,
         };
-        let opened = opened.expect("the same database");
-        operations(opened, &self.clock, &self.manifest).await
+        let same = &self.operations;
+        let store = Store::new(opened.expect("the same database"), &same.hash_key).await;
+        let store = store.expect("a store");
+        Arc::new(Operations {
+            denials: Denials::new(store.clone(), self.clock.clone()),
+            last_used: LastUsed::default(),
+            store,
+            tiers: same.tiers.clone(),
+            clock: self.clock.clone(),
+            entropy: Arc::clone(&same.entropy),
+            keyring: Arc::clone(&same.keyring),
+            hash_key: same.hash_key.clone(),
+            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
+            policy: same.policy.clone(),
+        })
+    }
+
+    /// Where its signing keys lie.
+    pub fn key_files(&self) -> PathBuf {
+        self.dir.path().join("data/signing-keys")
     }
 
     /// The token of a new operator with this role.
@@ -131,6 +181,78 @@ impl Plane {
             .collect()
     }
 
+    /// Asks as the administrator.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let mut request = json_request(method, path, Some(&self.admin), body.to_string());
+        if body.is_null() {
+            request.headers_mut().remove(header::CONTENT_TYPE);
+            *request.body_mut() = Body::empty();
+        }
+        self.send(request).await
+    }
+
+    /// What the administrator reads.
+    pub async fn read(&self, path: &str) -> Value {
+        let answer = self.get(path, Some(&self.admin)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.body
+    }
+
+    /// A new license, with its key.
+    pub async fn issue(&self, body: Value) -> Value {
+        self.admin_posts("/v1/licenses", &body).await
+    }
+
+    /// Changes a license; it must go well.
+    pub async fn change(&self, license: &Value, body: Value) -> Value {
+        let answer = self.ask(Method::PATCH, &path_of(license), &body).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+        answer.body
+    }
+
+    /// Suspends, reinstates or revokes a license.
+    pub async fn decide(&self, license: &Value, verb: &str) -> Answer {
+        let path = format!("{}/{verb}", path_of(license));
+        self.ask(Method::POST, &path, &json!({ "reason": "a test" }))
+            .await
+    }
+
+    /// Activates as a box does.
+    pub async fn activate(&self, key: &Value, fingerprint: &str) -> Answer {
+        let body = json!({ "key": key, "box": { "fingerprint": fingerprint } });
+        self.post("/v1/activate", None, &body).await
+    }
+
+    /// A new credential, with its secret.
+    pub async fn credential(&self, kind: &str) -> Value {
+        let body = json!({ "kind": kind, "name": kind });
+        self.admin_posts("/v1/credentials", &body).await
+    }
+
+    /// The claims of an activation token that a gate would look at further.
+    pub fn claims(&self, token: &Value) -> Option<Claims> {
+        let verifier = Verifier::new("tollgate", "tollgate-gate", 60);
+        let (keys, now) = (self.operations.key_set(), self.clock.now());
+        let token = verifier.verify(token.as_str().expect("a token"), &keys, now);
+        token.ok().map(|token| token.claims().clone())
+    }
+
+    /// Whether a gate that has the newest snapshot lets a token pass.
+    pub async fn passes(&self, token: &Value) -> bool {
+        let Some(claims) = self.claims(token) else {
+            return false;
+        };
+        let snapshot = self.operations.snapshot().await.expect("a snapshot");
+        let Revocations { licenses, boxes } = snapshot.revocations;
+        let of_license = licenses
+            .iter()
+            .any(|entry| entry.id == claims.license_id && claims.issued_at <= entry.issued_until);
+        let of_box = boxes.iter().any(|entry| {
+            Some(&entry.id) == claims.box_id.as_ref() && claims.issued_at <= entry.issued_until
+        });
+        !of_license && !of_box
+    }
+
     /// Changes something as the administrator and returns what was answered.
     pub async fn admin_posts(&self, path: &str, body: &Value) -> Value {
         let answer = self.post(path, Some(&self.admin), body).await;
@@ -146,6 +268,11 @@ impl Plane {
     /// Its HTTP interface.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// Has its operations behind another interface.
+    pub fn set_router(&mut self, router: Router) {
+        self.router = router;
     }
 
     /// Sends a request as it stands.
@@ -176,6 +303,17 @@ impl Plane {
     }
 }
 
+/// The status and code of a refusal.
+pub fn refused(answer: &Answer) -> (u16, &str) {
+    let code = answer.body["code"].as_str();
+    (answer.status.as_u16(), code.unwrap_or_default())
+}
+
+/// Where a license is.
+pub fn path_of(license: &Value) -> String {
+    format!("/v1/licenses/{}", license["id"].as_str().expect("an id"))
+}
+
 /// A request with a JSON body.
 pub fn json_request(
     method: Method,
@@ -191,36 +329,14 @@ pub fn json_request(
     request.body(Body::from(body)).unwrap()
 }
 
-/// What a process of its own would work with.
-async fn operations(
-    database: store::Database,
-    clock: &Arc<SettableClock>,
-    manifest: &str,
-) -> Arc<Operations> {
-    let hash_key = HashKey::from_bytes([2; 32]);
-    let store = Store::new(database, &hash_key).await;
-    let store = store.expect("a store");
-    Arc::new(Operations {
-        denials: Denials::new(store.clone(), clock.clone()),
-        last_used: LastUsed::default(),
-        store,
-        tiers: crate::tiers(manifest),
-        clock: clock.clone(),
-        entropy: Arc::new(OsEntropy),
-        signing_key: SigningKey::from_seed(&[1; 32]).unwrap(),
-        hash_key,
-        root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
-        policy: Policy {
-            issuer: "tollgate".into(),
-            audience: "tollgate-gate".into(),
-            token_life: SignedDuration::from_hours(1),
-            max_stale_seconds: 900,
-            license_key_prefix: "tgl_live".into(),
-            registry_url: "http://gate.example".parse().unwrap(),
-            // Receivers in tests are on this machine.
-            webhook_reach: Reach::Internal,
-        },
-    })
+async fn begin_to_sign(operations: &Operations, key: SigningKey) {
+    let mut change = signing::first(operations, Some(key)).await.unwrap();
+    let mut tx = operations.store.begin().await.unwrap();
+    let system = Requester::system();
+    let added = operations.rotate_signing_key(&mut tx, &system, &mut change, None);
+    let added = added.await.unwrap_or_else(|error| panic!("{error:?}"));
+    tx.commit(added).await.unwrap();
+    change.keep(operations.clock.now()).await;
 }
 
 async fn make_operator(operations: &Operations, role: Role) -> String {

@@ -28,6 +28,8 @@ pub struct Tollgate {
     pub gate: String,
     /// The first operator's token.
     pub operator_token: String,
+    /// Its database, where that is not in the data directory.
+    pub database_url: Option<String>,
     dir: TempDir,
     child: Child,
 }
@@ -57,6 +59,19 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// The Python that `ci/setup` has given the tools of others.
+pub fn python() -> Command {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/tools/python/bin/python"
+    );
+    assert!(
+        Path::new(path).exists(),
+        "no Python tools; run `ci/setup` first"
+    );
+    Command::new(path)
+}
+
 impl Tollgate {
     /// Starts on SQLite with a manifest.
     pub async fn start(manifest: &str) -> Self {
@@ -78,10 +93,12 @@ impl Tollgate {
         command.arg("--data").arg(dir.path().join("data"));
         command.arg("--manifest").arg(dir.path().join("tiers.toml"));
         command.args(arguments);
-        if let Database::Postgres = database {
-            command
-                .arg("--database-url")
-                .arg(new_postgres_database().await);
+        let database_url = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(new_postgres_database().await),
+        };
+        if let Some(url) = &database_url {
+            command.arg("--database-url").arg(url);
         }
         let (child, ready) = start(command).await;
         let rest = ready
@@ -93,6 +110,7 @@ impl Tollgate {
             control_plane: control_plane.to_owned(),
             gate: gate.to_owned(),
             operator_token: token.expect("the operator token").trim_end().to_owned(),
+            database_url,
             dir,
             child,
         }
@@ -101,6 +119,18 @@ impl Tollgate {
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Reads all that it writes to standard error from now on: a pipe that nobody empties would
+    /// hold it up.
+    pub fn collect_errors(&mut self) -> tokio::task::JoinHandle<String> {
+        let mut errors = self.child.stderr.take().expect("its errors");
+        tokio::spawn(async move {
+            let mut text = Vec::new();
+            let read = errors.read_to_end(&mut text).await;
+            read.expect("readable errors");
+            String::from_utf8_lossy(&text).into_owned()
+        })
     }
 
     /// Asks it to stop, as a service manager does, and waits until it has.

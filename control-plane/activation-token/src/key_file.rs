@@ -269,7 +269,7 @@ fn from_halves(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Result<SigningKey,
         SignError::Key(error) => KeyFileError::Key(error),
         _ => KeyFileError::Damaged,
     })?;
-    if public.is_some_and(|public| !bool::from(public.ct_eq(&key.public_bytes()))) {
+    if public.is_some_and(|public| !bool::from(public.ct_eq(key.public().as_bytes()))) {
         return Err(KeyFileError::Mismatch);
     }
     Ok(key)

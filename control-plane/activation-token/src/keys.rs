@@ -21,6 +21,7 @@ const JWKS_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct Key {
     id: Arc<str>,
+    bytes: [u8; 32],
     jwk: Jwk,
     decoding: DecodingKey,
 }
@@ -43,7 +44,7 @@ impl Key {
     /// Takes the 32 bytes of a public key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         provider::install()?;
-        provider::public_key(bytes).ok_or(KeyError::Unsound)?;
+        let public = provider::public_key(bytes).ok_or(KeyError::Unsound)?;
         let decoding = DecodingKey::from_ed_der(bytes);
         let mut jwk = Jwk::from_decoding_key(&decoding, Some(Algorithm::EdDSA))
             .map_err(|_| KeyError::Unsound)?;
@@ -54,6 +55,7 @@ impl Key {
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         Ok(Self {
             id: id.into(),
+            bytes: public.to_bytes(),
             jwk,
             decoding,
         })
@@ -74,6 +76,11 @@ impl Key {
     /// The key as JWK. It is built from the public half, so no private part can leak.
     pub fn to_jwk(&self) -> &Jwk {
         &self.jwk
+    }
+
+    /// The 32 bytes that [`Self::from_bytes`] takes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
     }
 
     /// The RFC 7638 thumbprint, which tokens name as `kid`.

@@ -81,11 +81,6 @@ impl SigningKey {
             .map_err(|_| SignError::Signer)
     }
 
-    /// The 32 bytes of the public half, from which [`Key::from_bytes`] makes it again.
-    pub fn public_bytes(&self) -> [u8; 32] {
-        self.private.verifying_key().to_bytes()
-    }
-
     /// The public half.
     pub fn public(&self) -> &Key {
         &self.public

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
-use super::problem::{Problem, WriteProblems};
+use super::problem::WriteProblems;
 use super::request::RequestId;
 use super::write::{Command, Halt, IdempotencyKey, Write};
-use crate::domain::{Actor, Refusal};
-use crate::operations::{Activation, ActivationRequest, BoxRequest};
+use crate::domain::Actor;
+use crate::operations::{Activation, ActivationRequest, BoxRequest, Error, Purpose};
 
 /// What a box sends to activate.
 #[derive(Deserialize, ToSchema)]
@@ -81,34 +81,34 @@ impl FromRequestParts<App> for KeyHolder {
 }
 
 impl KeyHolder {
-    /// Lets those pass whose key exists, as often as they may. Strangers never get as far as the
-    /// writer, and a key that cannot be one costs no read at all.
-    pub(super) async fn admit(
-        &self,
-        app: &App,
-        key: &SecretString,
-        fingerprint: Option<&str>,
-    ) -> Result<HeaderMap, Problem> {
-        if !app.knows_license_key(key).await? {
-            app.limits.guess(self.address)?;
-            return Err(Refusal::LicenseUnusable.into());
-        }
-        app.limits
-            .activation(app.license_key_digest(key), fingerprint)
-    }
-
-    /// Begins a write.
+    /// Begins a write for whoever shows a key that may be good, as often as they may. The headers
+    /// tell how many are left.
     pub(super) async fn write(
         &self,
         app: &App,
         request_id: &RequestId,
-        key: &SecretString,
+        shown: Shown<'_>,
         idempotency_key: Option<IdempotencyKey>,
-    ) -> Result<Write, Halt> {
-        let scope = app.license_key_digest(key).to_string();
+    ) -> Result<(Write, HeaderMap), Halt> {
         let by = request_id.requester(Actor::KeyHolder);
-        Write::begin(app, by, &scope, idempotency_key).await
+        if let Err(error) = app.admit(&by, shown.key, shown.purpose).await {
+            if matches!(error, Error::Refused(_)) {
+                app.limits.guess(self.address)?;
+            }
+            return Err(error.into());
+        }
+        let digest = app.license_key_digest(shown.key);
+        let limits = app.limits.activation(digest, shown.fingerprint)?;
+        let write = Write::begin(app, by, &digest.to_string(), idempotency_key).await?;
+        Ok((write, limits))
     }
+}
+
+/// A license key as it was shown.
+pub(super) struct Shown<'k> {
+    pub(super) key: &'k SecretString,
+    pub(super) purpose: Purpose,
+    pub(super) fingerprint: Option<&'k str>,
 }
 
 /// Exchange a license key for an activation token.
@@ -117,6 +117,7 @@ impl KeyHolder {
 /// no further seat.
 #[utoipa::path(post, path = "/v1/activate", operation_id = "activate", tag = "boxes",
     security(()), params(super::openapi::IdempotencyParam),
+    request_body = ActivateRequest,
     responses((status = 200, body = ActivationView), WriteProblems))]
 pub(super) async fn activate(
     State(app): State<App>,
@@ -132,11 +133,13 @@ pub(super) async fn activate(
             name: box_.name,
         }),
     };
-    let fingerprint = request.box_.as_ref().map(|box_| box_.fingerprint.as_str());
-    let limits = holder.admit(&app, &request.key, fingerprint).await?;
-    let mut write = holder
-        .write(&app, &request_id, &request.key, command.key)
-        .await?;
+    request.check()?;
+    let shown = Shown {
+        key: &request.key,
+        purpose: Purpose::Activate,
+        fingerprint: request.box_.as_ref().map(|box_| box_.fingerprint.as_str()),
+    };
+    let (mut write, limits) = holder.write(&app, &request_id, shown, command.key).await?;
     let activation = app.activate(&mut write.tx, &write.by, request).await?;
     let registry_url = app.policy.registry_url.to_string();
     let mut response = write

@@ -137,6 +137,9 @@ pub(super) async fn export(
     _caller: Allowed<ReadAudit>,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
+    if query.after < 0 {
+        return Err(query::invalid("`after` is at least 0"));
+    }
     // The first rows are read before anything is answered: a database that is gone shows.
     let first = lines(&app, query.after).await?;
     let rest = stream::try_unfold((app, first), |(app, chunk)| async move {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::activate::KeyHolder;
+use super::activate::{KeyHolder, Shown};
 use super::caller::{Allowed, ReadLicenses, WriteLicenses};
 use super::json::shown;
 use super::licenses::license_id;
@@ -18,6 +18,7 @@ use super::query::{self, Query};
 use super::request::RequestId;
 use super::write::{Command, Halt};
 use crate::domain::{ActivatedBox, BoxId, License, Refusal};
+use crate::operations::{Purpose, check_fingerprint};
 use crate::store::{boxes, licenses};
 
 /// A box that activated a license.
@@ -131,7 +132,6 @@ pub(super) async fn list(
     tag = "boxes", security(("operator" = [])),
     params(("id" = String, Path), ("boxId" = String, Path), ReasonQuery,
         super::openapi::IdempotencyParam),
-    request_body = Option<Nothing>,
     responses((status = 200, body = Freed), WriteProblems))]
 pub(super) async fn release(
     State(app): State<App>,
@@ -140,9 +140,8 @@ pub(super) async fn release(
     Query(query): Query<ReasonQuery>,
     command: Command<Nothing>,
 ) -> Result<Response, Halt> {
-    let id = license_id(&id)?;
-    let box_id = box_id.parse().map_err(|_| Refusal::BoxNotFound)?;
     let reason = query.reason.map(super::reason).transpose()?;
+    let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
     let freed = app
         .release_box(&mut write.tx, &write.by, &id, &box_id, reason)
@@ -155,6 +154,7 @@ pub(super) async fn release(
 /// The license key in the body is the credential.
 #[utoipa::path(post, path = "/v1/deactivate", operation_id = "deactivate", tag = "boxes",
     security(()), params(super::openapi::IdempotencyParam),
+    request_body = DeactivateRequest,
     responses((status = 200, body = Freed), WriteProblems))]
 pub(super) async fn deactivate(
     State(app): State<App>,
@@ -164,8 +164,13 @@ pub(super) async fn deactivate(
 ) -> Result<Response, Halt> {
     let DeactivateRequest { key, box_ } = command.body;
     let key = SecretString::from(key);
-    let limits = holder.admit(&app, &key, Some(&box_.fingerprint)).await?;
-    let mut write = holder.write(&app, &request_id, &key, command.key).await?;
+    Refusal::unless_all_hold([check_fingerprint(&box_.fingerprint)])?;
+    let shown = Shown {
+        key: &key,
+        purpose: Purpose::Deactivate,
+        fingerprint: Some(&box_.fingerprint),
+    };
+    let (mut write, limits) = holder.write(&app, &request_id, shown, command.key).await?;
     let freed = app
         .deactivate(&mut write.tx, &write.by, &key, &box_.fingerprint)
         .await?;

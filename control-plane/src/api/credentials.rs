@@ -100,6 +100,7 @@ pub(super) struct ListQuery {
 /// The answer holds its secret, which cannot be read again.
 #[utoipa::path(post, path = "/v1/credentials", operation_id = "createCredential",
     tag = "credentials", security(("operator" = [])), params(super::openapi::IdempotencyParam),
+    request_body = CreateRequest,
     responses((status = 201, body = CredentialView), WriteProblems))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -149,7 +150,6 @@ pub(super) async fn list(
 #[utoipa::path(delete, path = "/v1/credentials/{id}", operation_id = "revokeCredential",
     tag = "credentials", security(("operator" = [])),
     params(("id" = String, Path), ReasonQuery, super::openapi::IdempotencyParam),
-    request_body = Option<Nothing>,
     responses((status = 200, body = CredentialView), WriteProblems))]
 pub(super) async fn revoke(
     State(app): State<App>,
@@ -158,8 +158,8 @@ pub(super) async fn revoke(
     Query(query): Query<ReasonQuery>,
     command: Command<Nothing>,
 ) -> Result<Response, Halt> {
-    let id = id.parse().map_err(|_| Refusal::CredentialNotFound)?;
     let reason = query.reason.map(super::reason).transpose()?;
+    let id = id.parse().map_err(|_| Refusal::CredentialNotFound)?;
     let mut write = caller.write(&app, command.key).await?;
     let revoked = app
         .revoke_credential(&mut write.tx, &write.by, &id, reason)

@@ -15,7 +15,7 @@ use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::Query;
 use super::write::{Command, Halt};
 use crate::domain::AssignmentSource;
-use crate::operations::{CustomerStanding, Operations};
+use crate::operations::{CustomerStanding, Operations, check_customer};
 use crate::store::customers;
 
 /// Which tier a customer gets.
@@ -59,6 +59,7 @@ pub(super) async fn show(
     _caller: Allowed<ReadLicenses>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
+    check_customer(&id)?;
     let assigned = customers::get(app.store.read().await?.link(), &id).await?;
     let standing = CustomerStanding {
         customer_id: id,
@@ -74,6 +75,7 @@ pub(super) async fn show(
 #[utoipa::path(put, path = "/v1/customers/{id}/tier", operation_id = "assignCustomerTier",
     tag = "customers", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = AssignRequest,
     responses((status = 200, body = CustomerTierView), WriteProblems))]
 pub(super) async fn assign(
     State(app): State<App>,
@@ -96,7 +98,6 @@ pub(super) async fn assign(
 #[utoipa::path(delete, path = "/v1/customers/{id}/tier", operation_id = "releaseCustomerTier",
     tag = "customers", security(("operator" = [])),
     params(("id" = String, Path), ReasonQuery, super::openapi::IdempotencyParam),
-    request_body = Option<Nothing>,
     responses((status = 200, body = CustomerTierView), WriteProblems))]
 pub(super) async fn release(
     State(app): State<App>,

@@ -193,15 +193,46 @@ fn table(bytes: &[u8]) -> Result<Vec<Row>, Problem> {
         return Err(bad("the first line names no column `customerId`".to_owned()));
     }
     let mut rows = Vec::new();
+    let mut lines = Lines {
+        bytes,
+        at: 0,
+        line: 1,
+    };
     for record in reader.records() {
         let record = record.map_err(|error| bad(error.to_string()))?;
         if rows.len() == IMPORT_ROWS_MAX {
             return Err(bad(format!("a table has at most {IMPORT_ROWS_MAX} rows")));
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of(&record);
         rows.push((line, new_license(&heading, &record)));
     }
     Ok(rows)
+}
+
+/// Counts lines as people see them: the reader's own count is one behind where lines end in CR LF.
+struct Lines<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line on which a record begins, which lies behind all that were asked for.
+    fn of(&mut self, record: &StringRecord) -> u64 {
+        let start = record.position().map_or(0, csv::Position::byte);
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        while let Some(&byte) = self.bytes.get(self.at) {
+            let ends =
+                byte == b'\n' || byte == b'\r' && self.bytes.get(self.at + 1) != Some(&b'\n');
+            // The reader begins a record with what is left of the end of the line before it.
+            if self.at >= start && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            self.line += u64::from(ends);
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 /// Reads a row; an empty cell says nothing.

@@ -54,10 +54,17 @@ fn refuse(path: &str, error: &serde_json::Error) -> Problem {
 
 /// serde's text without the value that was sent, which may be a secret, and without the names of
 /// Rust's types, which whoever reads this need not know.
-fn told(text: &str) -> String {
-    let text = match text.split_once(", expected ") {
-        Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),
-        _ => text.to_owned(),
+pub(super) fn told(text: &str) -> String {
+    // In a query, the member's name stands before it.
+    let (member, text) = match text.split_once(": ") {
+        Some((member, rest)) if is_about_a_value(rest) => (format!("{member}: "), rest),
+        _ => (String::new(), text),
+    };
+    let text = match text.rsplit_once(", expected ") {
+        Some((found, expected)) if is_about_a_value(found) => {
+            format!("{member}expected {expected}")
+        }
+        _ => format!("{member}{text}"),
     };
     match text.split_once("expected struct ") {
         Some((_, rest)) => {
@@ -66,6 +73,16 @@ fn told(text: &str) -> String {
         }
         None => text.replace("expected u32", "expected a whole number"),
     }
+}
+
+fn is_about_a_value(text: &str) -> bool {
+    let kinds = [
+        "invalid type",
+        "invalid value",
+        "invalid length",
+        "unknown variant",
+    ];
+    kinds.iter().any(|kind| text.starts_with(kind))
 }
 
 fn invalid(text: String) -> Problem {

@@ -79,19 +79,22 @@ pub(super) struct ChangeRequest {
     /// The expiry; `null` for never.
     #[serde(default, deserialize_with = "present")]
     expires_at: Option<Option<Timestamp>>,
-    /// What an expired license is still good for.
-    expiry_strategy: Option<ExpiryStrategy>,
-    /// For how many seconds it is good after the expiry.
-    grace_seconds: Option<u32>,
+    /// What an expired license is still good for; `null` for nothing.
+    #[serde(default, deserialize_with = "present")]
+    expiry_strategy: Option<Option<ExpiryStrategy>>,
+    /// For how many seconds it is good after the expiry; `null` for none.
+    #[serde(default, deserialize_with = "present")]
+    grace_seconds: Option<Option<u32>>,
     /// How many boxes; `null` for the tier's limit.
     #[serde(default, deserialize_with = "present")]
     max_boxes: Option<Option<u32>>,
     /// After how many seconds a silent box loses its seat; `null` for never.
     #[serde(default, deserialize_with = "present")]
     lease_seconds: Option<Option<u32>>,
-    /// All packages beyond the tier.
+    /// All packages beyond the tier; `null` for none.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>, max_items = 100)]
-    add_ons: Option<Vec<PackageName>>,
+    add_ons: Option<Option<Vec<PackageName>>>,
     /// Notes to set; `null` takes one away, and what is not named stays.
     #[serde(default)]
     metadata: BTreeMap<String, Option<String>>,
@@ -198,6 +201,7 @@ pub(super) struct ListQuery {
 /// The answer holds the license key, which cannot be read again.
 #[utoipa::path(post, path = "/v1/licenses", operation_id = "issueLicense", tag = "licenses",
     security(("operator" = [])), params(super::openapi::IdempotencyParam),
+    request_body = IssueRequest,
     responses((status = 201, body = LicenseView), WriteProblems))]
 pub(super) async fn issue(
     State(app): State<App>,
@@ -272,6 +276,7 @@ pub(super) async fn show(
 /// longer good: the boxes activate again.
 #[utoipa::path(patch, path = "/v1/licenses/{id}", operation_id = "changeLicense", tag = "licenses",
     security(("operator" = [])), params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = ChangeRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn change(
     State(app): State<App>,
@@ -279,19 +284,19 @@ pub(super) async fn change(
     Path(id): Path<String>,
     command: Command<ChangeRequest>,
 ) -> Result<Response, Halt> {
-    let id = license_id(&id)?;
     let body = command.body;
     let change = LicenseChange {
         tier: body.tier,
         expires_at: body.expires_at,
-        expiry_strategy: body.expiry_strategy,
-        grace_seconds: body.grace_seconds,
+        expiry_strategy: body.expiry_strategy.map(Option::unwrap_or_default),
+        grace_seconds: body.grace_seconds.map(Option::unwrap_or_default),
         max_boxes: body.max_boxes,
         lease_seconds: body.lease_seconds,
-        add_ons: body.add_ons,
+        add_ons: body.add_ons.map(Option::unwrap_or_default),
         metadata: body.metadata,
         reason: body.reason.map(super::reason).transpose()?,
     };
+    let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
     let changed = app
         .change_license(&mut write.tx, &write.by, &id, change)
@@ -307,6 +312,7 @@ pub(super) async fn change(
 #[utoipa::path(post, path = "/v1/licenses/{id}/suspend", operation_id = "suspendLicense",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = DecideRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn suspend(
     State(app): State<App>,
@@ -314,7 +320,8 @@ pub(super) async fn suspend(
     Path(id): Path<String>,
     command: Command<DecideRequest>,
 ) -> Result<Response, Halt> {
-    let (id, reason) = (license_id(&id)?, super::reason(command.body.reason)?);
+    let reason = super::reason(command.body.reason)?;
+    let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
     let decided = app
         .suspend_license(&mut write.tx, &write.by, &id, reason)
@@ -328,6 +335,7 @@ pub(super) async fn suspend(
 #[utoipa::path(post, path = "/v1/licenses/{id}/reinstate", operation_id = "reinstateLicense",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = DecideRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn reinstate(
     State(app): State<App>,
@@ -335,7 +343,8 @@ pub(super) async fn reinstate(
     Path(id): Path<String>,
     command: Command<DecideRequest>,
 ) -> Result<Response, Halt> {
-    let (id, reason) = (license_id(&id)?, super::reason(command.body.reason)?);
+    let reason = super::reason(command.body.reason)?;
+    let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
     let decided = app
         .reinstate_license(&mut write.tx, &write.by, &id, reason)
@@ -349,6 +358,7 @@ pub(super) async fn reinstate(
 #[utoipa::path(post, path = "/v1/licenses/{id}/revoke", operation_id = "revokeLicense",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = DecideRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn revoke(
     State(app): State<App>,
@@ -356,7 +366,8 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     command: Command<DecideRequest>,
 ) -> Result<Response, Halt> {
-    let (id, reason) = (license_id(&id)?, super::reason(command.body.reason)?);
+    let reason = super::reason(command.body.reason)?;
+    let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
     let decided = app
         .revoke_license(&mut write.tx, &write.by, &id, reason)
@@ -372,6 +383,7 @@ pub(super) async fn revoke(
 #[utoipa::path(post, path = "/v1/licenses/{id}/rotate-key", operation_id = "rotateLicenseKey",
     tag = "licenses", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
+    request_body = RotateKeyRequest,
     responses((status = 200, body = LicenseView), WriteProblems))]
 pub(super) async fn rotate_key(
     State(app): State<App>,
@@ -379,11 +391,9 @@ pub(super) async fn rotate_key(
     Path(id): Path<String>,
     command: Command<RotateKeyRequest>,
 ) -> Result<Response, Halt> {
+    let overlap = command.body.overlap_seconds;
+    let reason = super::reason(command.body.reason)?;
     let id = license_id(&id)?;
-    let (overlap, reason) = (
-        command.body.overlap_seconds,
-        super::reason(command.body.reason)?,
-    );
     let mut write = caller.write(&app, command.key).await?;
     let rotated = app
         .rotate_license_key(&mut write.tx, &write.by, &id, overlap, reason)

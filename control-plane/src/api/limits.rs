@@ -70,19 +70,14 @@ impl Limits {
         self.tidy();
         let who = format!("{key} {}", fingerprint.unwrap_or_default());
         match self.activations.check_key(&who) {
-            Ok(state) => {
-                let left = format!("\"activation\";r={}", state.remaining_burst_capacity());
-                let mut headers = HeaderMap::from_iter([POLICY]);
-                headers.extend(HeaderValue::try_from(left).ok().map(|left| (STATE, left)));
-                Ok(headers)
-            }
+            Ok(state) => Ok(told(state.remaining_burst_capacity())),
             Err(until) => {
                 let wait = until.wait_time_from(self.clock.now()).as_secs() + 1;
                 let detail = format!(
                     "a box activates at most {ACTIVATIONS_A_MINUTE} times a minute; \
                      keep the token until it is due"
                 );
-                Err(Problem::too_many(wait, detail))
+                Err(Problem::too_many(wait, detail).with_headers(told(0)))
             }
         }
     }
@@ -115,6 +110,14 @@ impl Limits {
             self.guesses.retain_recent();
         }
     }
+}
+
+/// How many are left, as headers.
+fn told(left: u32) -> HeaderMap {
+    let left = HeaderValue::try_from(format!("\"activation\";r={left}"));
+    let mut headers = HeaderMap::from_iter([POLICY]);
+    headers.extend(left.ok().map(|left| (STATE, left)));
+    headers
 }
 
 /// Whom an address stands for: with IPv6, one customer commonly has a whole /64.

@@ -22,6 +22,7 @@ mod page;
 mod problem;
 mod query;
 mod request;
+mod signing_keys;
 mod streams;
 mod tiers;
 mod webhooks;
@@ -142,6 +143,9 @@ fn documented() -> OpenApiRouter<App> {
         ))
         .routes(routes!(credentials::create, credentials::list))
         .routes(routes!(credentials::revoke))
+        .routes(routes!(signing_keys::list))
+        .routes(routes!(signing_keys::rotate))
+        .routes(routes!(signing_keys::remove))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(webhooks::create, webhooks::list))

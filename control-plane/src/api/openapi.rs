@@ -20,7 +20,11 @@ use super::problem;
             Errors are problem details (RFC 9457) with a stable `code`. Lists have pages: send \
             `nextCursor` as `cursor`. Every write takes an `Idempotency-Key`: the same key with the \
             same request gets the same answer for 24 hours. Every answer names its request in \
-            `X-Request-Id`.",
+            `X-Request-Id`.\n\nWhere several refusals apply, the first of this order is given: \
+            the credential (401, 403); the body cannot be read or breaks a rule (400, 413, 415, \
+            422); there is no such thing (404); the license cannot be used (revoked, suspended, \
+            expired: 403 `license_unusable`, whichever it is); it counts boxes and none is named \
+            (422 `box_required`); every seat is taken (403 `box_limit_reached`).",
         license(name = "proprietary"),
     ),
     components(schemas(problem::Body)),
@@ -31,6 +35,7 @@ use super::problem;
         (name = "customers", description = "The tier that a customer's licenses follow"),
         (name = "tiers", description = "What can be sold"),
         (name = "credentials", description = "Who may do what"),
+        (name = "signing keys", description = "What tokens are signed with"),
         (name = "webhooks", description = "Who is told of changes"),
         (name = "audit", description = "Who did what"),
         (name = "gates", description = "What registry gates decide by"),

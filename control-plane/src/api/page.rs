@@ -210,7 +210,7 @@ fn row(name: &str, kind: &str, note: &str, description: &str) -> String {
     format!(
         "<tr><th><code>{}</code></th><td>{kind} <i>{note}</i></td><td>{}</td></tr>\n",
         escaped(name),
-        escaped(description)
+        code(&escaped(description))
     )
 }
 

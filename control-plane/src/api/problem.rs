@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
@@ -24,6 +24,8 @@ pub(super) struct Problem {
     errors: Vec<ProblemField>,
     /// Seconds.
     retry_after: Option<u64>,
+    /// What else is told.
+    headers: Option<Box<HeaderMap>>,
     fault: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -131,6 +133,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            headers: None,
             fault: None,
         }
     }
@@ -141,6 +144,12 @@ impl Problem {
             retry_after: Some(retry_after.max(1)),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
         }
+    }
+
+    /// The same with headers of its own.
+    pub(super) fn with_headers(self, headers: HeaderMap) -> Self {
+        let headers = Some(Box::new(headers));
+        Self { headers, ..self }
     }
 
     /// The stable code.
@@ -191,6 +200,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers.as_deref().cloned().unwrap_or_default());
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -217,11 +227,13 @@ impl From<Refusal> for Problem {
             | Refusal::BoxNotFound
             | Refusal::CredentialNotFound
             | Refusal::WebhookNotFound
-            | Refusal::CustomerTierNotFound => StatusCode::NOT_FOUND,
+            | Refusal::CustomerTierNotFound
+            | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::LicenseRevoked
             | Refusal::LastAdmin
             | Refusal::WebhookDisabled
-            | Refusal::TooManyWebhooks => StatusCode::CONFLICT,
+            | Refusal::TooManyWebhooks
+            | Refusal::KeyNotAdded(_) => StatusCode::CONFLICT,
             Refusal::LicenseUnusable | Refusal::BoxLimitReached { .. } => StatusCode::FORBIDDEN,
         };
         Self {
@@ -265,8 +277,9 @@ impl From<Error> for Problem {
 }
 
 /// Nothing is served at this path.
-pub(super) async fn no_such_route(uri: Uri) -> Problem {
-    let detail = format!("nothing is served at `{}`", uri.path());
+pub(super) async fn no_such_route() -> Problem {
+    // The path is not repeated: it may hold a secret that went astray.
+    let detail = "nothing is served at this path; see `/openapi.json`";
     Problem::new(StatusCode::NOT_FOUND, "no_such_route", detail)
 }
 

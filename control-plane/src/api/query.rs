@@ -20,16 +20,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|text| text.contains("%00")) {
+            // PostgreSQL takes no text with one.
+            return Err(invalid("a query has no NUL characters"));
+        }
         let query = axum::extract::Query::try_from_uri(&parts.uri);
         let axum::extract::Query(value) = query.map_err(|rejection| {
             let text = std::error::Error::source(&rejection).map(ToString::to_string);
-            invalid(text.unwrap_or_default())
+            invalid(super::json::told(&text.unwrap_or_default()))
         })?;
         Ok(Self(value))
     }
 }
 
-fn invalid(detail: impl Into<String>) -> Problem {
+/// What is wrong with a query string.
+pub(super) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
 }
 

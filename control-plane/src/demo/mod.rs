@@ -19,7 +19,7 @@ use clap::Args;
 use manifest::{Manifest, TierSets};
 use secrecy::SecretString;
 
-use crate::serve::Server;
+use crate::serve::{Secrets, Server};
 use crate::settings::{Config, Settings};
 
 const MANIFEST: &str = include_str!("../../../manifest/examples/commerce.toml");
@@ -69,7 +69,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let manifest = keep_manifest(&options.data)?;
-    let server = Server::open(options.config()?, None).await?;
+    let server = Server::open(options.config()?, Secrets::default()).await?;
     let (control_plane, gate) = (
         trimmed(&server.control_plane_url),
         trimmed(&server.gate_url),

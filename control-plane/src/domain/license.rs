@@ -202,6 +202,15 @@ impl License {
         }
     }
 
+    /// Whether whoever has its key may give seats back. An expired license lets its boxes go.
+    pub fn check_releasable(&self) -> Result<(), Unusable> {
+        match self.decision {
+            Decision::Active => Ok(()),
+            Decision::Suspended => Err(Unusable::Suspended),
+            Decision::Revoked => Err(Unusable::Revoked),
+        }
+    }
+
     /// The end of its grace, if it ever ends.
     pub fn good_until(&self) -> Option<Timestamp> {
         let grace = SignedDuration::from_secs(self.grace_seconds.into());
@@ -215,6 +224,18 @@ impl License {
             ExpiryStrategy::Restrict => self.good_until(),
             ExpiryStrategy::Maintain => None,
         }
+    }
+
+    /// Ends every token there is. Tokens are dated by the second, and those that were issued
+    /// since an earlier narrowing in this second are dated into the next: these end as well.
+    pub fn narrow(&mut self, now: Timestamp) {
+        self.narrowed_at = Some(self.tokens_from().map_or(now, |dated| dated.max(now)));
+    }
+
+    /// The second from which on its tokens are dated, whatever the time is, if it was narrowed.
+    pub fn tokens_from(&self) -> Option<Timestamp> {
+        let second = self.narrowed_at?.as_second().saturating_add(1);
+        Some(Timestamp::from_second(second).unwrap_or(Timestamp::MAX))
     }
 
     /// Its tier: its own, else the customer's. `None` is the manifest's default.

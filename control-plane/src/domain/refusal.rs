@@ -2,17 +2,21 @@
 //!
 //! Where several apply, the first of this order is given:
 //!
-//! 1. the body cannot be read, then what it says breaks a rule: `malformed_json`,
-//!    `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
-//! 2. what the request is about: `license_not_found`, `box_not_found`, …;
-//! 3. the license, as `license_unusable` to whoever only has its key: unknown, revoked,
-//!    suspended, expired;
-//! 4. its seats: `box_required`, then `box_limit_reached`.
+//! 1. the request cannot be read, then what it says breaks a rule, whatever it is about:
+//!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
+//! 2. what it is about: `license_not_found`, `box_not_found`, …;
+//! 3. how that stands: `license_revoked`, `last_admin`, then `invalid_fields` again, where only
+//!    what was there before makes a member wrong.
+//!
+//! Whoever has only a license key is told after 1. of the license, as `license_unusable`:
+//! unknown, revoked, suspended, expired; then of its boxes: `box_not_found`, `box_required`,
+//! `box_limit_reached`.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
+use super::signing_key::RotationRefused;
 use super::webhook::WEBHOOKS_MAX;
 
 /// An answer of "no" that the caller can act on. Its code is stable.
@@ -45,6 +49,10 @@ pub enum Refusal {
     TooManyWebhooks,
     /// A revoked license stays as it is.
     LicenseRevoked,
+    /// No signing key with this id.
+    SigningKeyNotFound,
+    /// No signing key can be added now.
+    KeyNotAdded(RotationRefused),
     /// Nobody could make a credential any more.
     LastAdmin,
     /// The one answer to every key that cannot be used, whatever the reason (POT-23).
@@ -118,6 +126,10 @@ impl Refusal {
             Self::WebhookDisabled => "webhook_disabled",
             Self::TooManyWebhooks => "too_many_webhooks",
             Self::LicenseRevoked => "license_revoked",
+            Self::SigningKeyNotFound => "signing_key_not_found",
+            Self::KeyNotAdded(RotationRefused::Pending { .. }) => "key_pending",
+            Self::KeyNotAdded(RotationRefused::Known) => "key_known",
+            Self::KeyNotAdded(RotationRefused::TooMany) => "too_many_keys",
             Self::LastAdmin => "last_admin",
             Self::LicenseUnusable => "license_unusable",
             Self::BoxRequired => "box_required",
@@ -157,6 +169,8 @@ impl fmt::Display for Refusal {
             Self::LicenseRevoked => f.write_str(
                 "this license is revoked, which is for good; issue a new one",
             ),
+            Self::SigningKeyNotFound => f.write_str("there is no signing key with this id"),
+            Self::KeyNotAdded(why) => why.fmt(f),
             Self::LastAdmin => f.write_str(
                 "this is the last credential of an admin; create another one before you revoke it",
             ),

@@ -186,6 +186,12 @@ impl KeyRing {
         (0..self.records.len()).filter_map(move |at| self.status_at(at, now))
     }
 
+    /// One key as it stands.
+    pub fn status(&self, id: &str, now: Timestamp) -> Option<KeyStatus<'_>> {
+        let at = self.records.iter().position(|r| r.id() == id)?;
+        self.status_at(at, now)
+    }
+
     /// When the next key changes its state if nobody does anything.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         self.statuses(now).filter_map(|s| s.changes_at).min()

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use manifest::{Limit, PackageSet};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Effective, Error, Fault, Operations};
+use super::{Effective, Error, Operations};
 use crate::domain::{
     ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId, Unusable,
 };
@@ -33,6 +33,15 @@ pub struct BoxRequest {
     pub fingerprint: String,
     /// A name for people.
     pub name: Option<String>,
+}
+
+/// What a license key is shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To activate a box.
+    Activate,
+    /// To give a seat back.
+    Deactivate,
 }
 
 /// What a box gets.
@@ -60,8 +69,8 @@ impl Operations {
         by: &Requester,
         request: ActivationRequest,
     ) -> Result<Recorded<Activation>, Error> {
+        request.check()?;
         let ActivationRequest { key, box_: wanted } = request;
-        check_box(wanted.as_ref())?;
         let now = self.clock.now();
         let license = self.license_by_key(tx, &key, now).await?;
         let known = match &wanted {
@@ -86,10 +95,11 @@ impl Operations {
             seat => seat?,
         };
         let claims = self.claims(&license, &effective, seat, now)?;
-        if claims.expires_at <= claims.issued_at {
+        let expires_in = claims.expires_at.as_second() - claims.issued_at.as_second();
+        if expires_in <= 0 {
             return Err(self.deny(by, &license, Unusable::Expired).into());
         }
-        let token = self.signing_key.sign(&claims)?;
+        let token = self.keyring.sign(&claims, now)?;
         let event = Event {
             after: Some(serde_json::json!({
                 "tokenId": claims.token_id,
@@ -102,7 +112,7 @@ impl Operations {
         };
         let activation = Activation {
             token,
-            expires_in: claims.expires_at.as_second() - claims.issued_at.as_second(),
+            expires_in,
             claims,
             packages: effective.packages,
         };
@@ -110,27 +120,39 @@ impl Operations {
         Ok(tx.record(by, now, event, activation).await?)
     }
 
-    /// Whether a text is the key of some license, however that one stands.
-    pub async fn knows_license_key(&self, key: &SecretString) -> Result<bool, Fault> {
+    /// Lets a key pass that may be good for `purpose`, without a write. Strangers never get as far
+    /// as the writer, keys that do not exist and keys that cannot be used are refused alike and in
+    /// the same time, and a text that cannot be a key costs no read at all.
+    pub async fn admit(
+        &self,
+        by: &Requester,
+        key: &SecretString,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
         if !is_license_key(key) {
-            return Ok(false);
+            return Err(Refusal::LicenseUnusable.into());
         }
+        let now = self.clock.now();
         let mut conn = self.store.read().await?;
         let digest = self.license_key_digest(key);
-        let license = licenses::get_by_key(conn.link(), digest, self.clock.now()).await?;
-        Ok(license.is_some())
+        let license = licenses::get_by_key(conn.link(), digest, now).await?;
+        let license = license.ok_or(Refusal::LicenseUnusable)?;
+        let usable = match purpose {
+            // Whether the box has a seat is found out later.
+            Purpose::Activate => license.check_usable(true, now),
+            Purpose::Deactivate => license.check_releasable(),
+        };
+        usable.map_err(|unusable| self.deny(by, &license, unusable))?;
+        Ok(())
     }
 
-    /// The license that a key belongs to. A text that cannot be a key is not worth a read.
+    /// The license that a key belongs to.
     pub(super) async fn license_by_key(
         &self,
         tx: &mut Tx,
         key: &SecretString,
         now: Timestamp,
     ) -> Result<License, Error> {
-        if !is_license_key(key) {
-            return Err(Refusal::LicenseUnusable.into());
-        }
         let digest = self.license_key_digest(key);
         let license = licenses::get_by_key(tx.link(), digest, now).await?;
         Ok(license.ok_or(Refusal::LicenseUnusable)?)
@@ -211,10 +233,8 @@ impl Operations {
     ) -> Result<Claims, Error> {
         // Tokens speak in whole seconds. A gate refuses those of the second in which the license
         // was narrowed, so what is issued after that is dated a second later.
-        let first_good = license
-            .narrowed_at
-            .map_or(i64::MIN, |at| at.as_second() + 1);
-        let issued_at = Timestamp::from_second(now.as_second().max(first_good)).unwrap_or(now);
+        let dated = license.tokens_from().map_or(now, |from| from.max(now));
+        let issued_at = Timestamp::from_second(dated.as_second()).unwrap_or(now);
         let expires_at = issued_at
             .saturating_add(self.policy.token_life)
             .unwrap_or(issued_at);
@@ -252,17 +272,21 @@ fn activation_refused(license: &License, reason: &str) -> Event {
     }
 }
 
-fn check_box(request: Option<&BoxRequest>) -> Result<(), Refusal> {
-    let Some(request) = request else {
-        return Ok(());
-    };
-    let name = request.name.as_deref().filter(|name| !name.is_empty());
-    Refusal::unless_all_hold([
-        FieldError::in_text(
-            "box.fingerprint",
-            &request.fingerprint,
-            FINGERPRINT_BYTES_MAX,
-        ),
-        name.and_then(|name| FieldError::in_text("box.name", name, NAME_BYTES_MAX)),
-    ])
+impl ActivationRequest {
+    /// Whether it breaks a rule, which whoever sent it is told before anybody looks at the key.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let Some(box_) = &self.box_ else {
+            return Ok(());
+        };
+        let name = box_.name.as_deref().filter(|name| !name.is_empty());
+        Refusal::unless_all_hold([
+            check_fingerprint(&box_.fingerprint),
+            name.and_then(|name| FieldError::in_text("box.name", name, NAME_BYTES_MAX)),
+        ])
+    }
+}
+
+/// What is wrong with a fingerprint, if anything.
+pub(crate) fn check_fingerprint(fingerprint: &str) -> Option<FieldError> {
+    FieldError::in_text("box.fingerprint", fingerprint, FINGERPRINT_BYTES_MAX)
 }

@@ -2,10 +2,8 @@
 
 use secrecy::SecretString;
 
-use super::{Error, Operations, license};
-use crate::domain::{
-    ActivatedBox, BoxId, Decision, Event, LicenseId, Refusal, Requester, Unusable,
-};
+use super::{Error, Operations, check_fingerprint, license};
+use crate::domain::{ActivatedBox, BoxId, Event, License, LicenseId, Refusal, Requester};
 use crate::store::{Recorded, Tx, boxes};
 
 impl Operations {
@@ -18,19 +16,14 @@ impl Operations {
         key: &SecretString,
         fingerprint: &str,
     ) -> Result<Recorded<ActivatedBox>, Error> {
+        Refusal::unless_all_hold([check_fingerprint(fingerprint)])?;
         let now = self.clock.now();
         let license = self.license_by_key(tx, key, now).await?;
-        let unusable = match license.decision {
-            Decision::Active => None,
-            Decision::Suspended => Some(Unusable::Suspended),
-            Decision::Revoked => Some(Unusable::Revoked),
-        };
-        if let Some(unusable) = unusable {
-            return Err(self.deny(by, &license, unusable).into());
-        }
+        let releasable = license.check_releasable();
+        releasable.map_err(|unusable| self.deny(by, &license, unusable))?;
         let found = boxes::find(tx.link(), &license.id, fingerprint).await?;
         let found = found.ok_or(Refusal::BoxNotFound)?;
-        self.free(tx, by, &license.id, found, "box.deactivate", None)
+        self.free(tx, by, &license, found, "box.deactivate", None)
             .await
     }
 
@@ -40,13 +33,14 @@ impl Operations {
         tx: &mut Tx,
         by: &Requester,
         license_id: &LicenseId,
-        id: &BoxId,
+        id: &str,
         reason: Option<String>,
     ) -> Result<Recorded<ActivatedBox>, Error> {
         let license = license(tx, license_id, self.clock.now()).await?;
-        let found = boxes::get(tx.link(), &license.id, id).await?;
+        let id: BoxId = id.parse().map_err(|_| Refusal::BoxNotFound)?;
+        let found = boxes::get(tx.link(), &license.id, &id).await?;
         let found = found.ok_or(Refusal::BoxNotFound)?;
-        self.free(tx, by, &license.id, found, "box.release", reason)
+        self.free(tx, by, &license, found, "box.release", reason)
             .await
     }
 
@@ -54,13 +48,15 @@ impl Operations {
         &self,
         tx: &mut Tx,
         by: &Requester,
-        license: &LicenseId,
+        license: &License,
         freed: ActivatedBox,
         action: &'static str,
         reason: Option<String>,
     ) -> Result<Recorded<ActivatedBox>, Error> {
         let now = self.clock.now();
-        boxes::release(tx, license, &freed.id, now).await?;
+        // Its tokens may be dated later than now.
+        let until = license.tokens_from().map_or(now, |dated| dated.max(now));
+        boxes::release(tx, &license.id, &freed.id, until).await?;
         let event = Event {
             before: Some(serde_json::json!({
                 "boxId": freed.id,
@@ -71,7 +67,7 @@ impl Operations {
             })),
             reason,
             concerns_gates: true,
-            ..Event::new(action, license)
+            ..Event::new(action, &license.id)
         };
         Ok(tx.record(by, now, event, freed).await?)
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use manifest::PackageName;
 
 use super::issue_license::state;
 use super::{Error, Operations, license};
 use crate::domain::{Decision, Event, ExpiryStrategy, License, LicenseId, Refusal, Requester};
-use crate::store::{Recorded, Tx, licenses};
+use crate::store::{Recorded, Tx, boxes, licenses};
 
 /// What is to change; what is none stays. Where a member may be taken away, the inner none does.
 #[derive(Debug, Clone, Default)]
@@ -43,30 +43,65 @@ impl Operations {
         change: LicenseChange,
     ) -> Result<Recorded<License>, Error> {
         let now = self.clock.now();
+        self.check_change(&change)?;
         let before = license(tx, id, now).await?;
         if before.decision == Decision::Revoked {
             return Err(Refusal::LicenseRevoked.into());
         }
         let reason = change.reason.clone();
         let mut after = self.changed(before.clone(), change)?;
-        self.check_license(&after, None)?;
-        // A tier that the manifest no longer has granted nothing that could be taken away.
-        let narrows = match (self.effective(&before), self.effective(&after)) {
-            (Ok(before), Ok(after)) => before.scope().is_narrowed_by(&after.scope()),
-            _ => true,
-        };
-        if narrows {
-            after.narrowed_at = Some(now);
+        self.check_fields(&after, None)?;
+        self.check_add_ons(&after)?;
+        let step = self.step(&before, &after);
+        if step.narrows {
+            after.narrow(now);
+        }
+        if let Some(lease) = before.lease_seconds
+            && before.lease_seconds != after.lease_seconds
+        {
+            // A seat that was lost may have gone to another box: a longer lease brings none back.
+            let lease = SignedDuration::from_secs(lease.into());
+            let heard_until = now.saturating_sub(lease).unwrap_or(Timestamp::MIN);
+            boxes::forget_silent(tx, id, heard_until).await?;
         }
         licenses::update(tx, &after).await?;
+        // The seats that are taken depend on the lease.
+        let after = license(tx, id, now).await?;
         let event = Event {
             before: Some(state(&before)),
             after: Some(state(&after)),
             reason,
-            concerns_gates: narrows || before.add_ons != after.add_ons,
+            concerns_gates: step.narrows || step.new_set,
             ..Event::new("license.change", id)
         };
         Ok(tx.record(by, now, event, after).await?)
+    }
+
+    /// What is wrong with a change, whichever license it is for.
+    fn check_change(&self, change: &LicenseChange) -> Result<(), Refusal> {
+        let metadata = change.metadata.iter();
+        let metadata =
+            metadata.map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()));
+        let stand_in = License {
+            id: LicenseId::new(Timestamp::UNIX_EPOCH, &[0; 10]),
+            customer_id: "any".to_owned(),
+            tier: None,
+            customer_tier: None,
+            decision: Decision::Active,
+            expires_at: Some(Timestamp::MAX),
+            expiry_strategy: ExpiryStrategy::default(),
+            grace_seconds: change.grace_seconds.unwrap_or(0),
+            max_boxes: change.max_boxes.flatten(),
+            lease_seconds: change.lease_seconds.flatten(),
+            add_ons: change.add_ons.clone().unwrap_or_default(),
+            metadata: metadata.collect(),
+            narrowed_at: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            boxes_used: 0,
+        };
+        self.check_fields(&stand_in, None)?;
+        self.tier_name(change.tier.as_ref().and_then(Option::as_deref))?;
+        self.check_add_ons(&stand_in)
     }
 
     fn changed(&self, mut license: License, change: LicenseChange) -> Result<License, Refusal> {

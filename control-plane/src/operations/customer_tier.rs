@@ -41,7 +41,7 @@ impl Operations {
             assigned_at: now,
         };
         let before = customers::get(tx.link(), customer_id).await?;
-        let narrowed = self
+        let concerns_gates = self
             .narrow_followers(tx, customer_id, Some(&assigned))
             .await?;
         customers::put(tx, &assigned).await?;
@@ -49,7 +49,7 @@ impl Operations {
             before: before.as_ref().map(state),
             after: Some(state(&assigned)),
             reason,
-            concerns_gates: narrowed,
+            concerns_gates,
             ..Event::new("customer.assign_tier", &customer_id)
         };
         let standing = CustomerStanding {
@@ -71,12 +71,12 @@ impl Operations {
         let now = self.clock.now();
         let before = customers::get(tx.link(), customer_id).await?;
         let before = before.ok_or(Refusal::CustomerTierNotFound)?;
-        let narrowed = self.narrow_followers(tx, customer_id, None).await?;
+        let concerns_gates = self.narrow_followers(tx, customer_id, None).await?;
         customers::delete(tx, customer_id).await?;
         let event = Event {
             before: Some(state(&before)),
             reason,
-            concerns_gates: narrowed,
+            concerns_gates,
             ..Event::new("customer.release_tier", &customer_id)
         };
         let standing = CustomerStanding {
@@ -87,7 +87,7 @@ impl Operations {
     }
 
     /// Ends the tokens of the customer's licenses that follow its tier and get less with the new
-    /// one. Whether there was any.
+    /// one. Whether gates must know of any.
     async fn narrow_followers(
         &self,
         tx: &mut Tx,
@@ -95,30 +95,25 @@ impl Operations {
         assigned: Option<&CustomerTier>,
     ) -> Result<bool, Error> {
         let now = self.clock.now();
-        let mut narrowed = false;
+        let mut concerns_gates = false;
         for license in licenses::of_customer(tx.link(), customer_id, now).await? {
-            let after = License {
+            let mut after = License {
                 customer_tier: assigned.map(|assigned| assigned.tier.clone()),
                 ..license.clone()
             };
-            let narrows = match (self.effective(&license), self.effective(&after)) {
-                (Ok(before), Ok(after)) => before.scope().is_narrowed_by(&after.scope()),
-                _ => true,
-            };
-            if narrows {
-                let after = License {
-                    narrowed_at: Some(now),
-                    ..after
-                };
+            let step = self.step(&license, &after);
+            if step.narrows {
+                after.narrow(now);
                 licenses::update(tx, &after).await?;
-                narrowed = true;
             }
+            concerns_gates |= step.narrows || step.new_set;
         }
-        Ok(narrowed)
+        Ok(concerns_gates)
     }
 }
 
-fn check_customer(customer_id: &str) -> Result<(), Refusal> {
+/// Whether this cannot be a customer's id.
+pub(crate) fn check_customer(customer_id: &str) -> Result<(), Refusal> {
     Refusal::unless_all_hold([FieldError::in_text(
         "customerId",
         customer_id,

@@ -62,7 +62,7 @@ impl Operations {
             ..before.clone()
         };
         if decision != before.decision && decision != Decision::Active {
-            after.narrowed_at = Some(now);
+            after.narrow(now);
         }
         licenses::update(tx, &after).await?;
         let event = Event {

@@ -14,8 +14,9 @@ use crate::store::{Store, StoreError};
 
 /// So many may wait to be written.
 const WAITING_MAX: u32 = 64;
-/// So many a minute are written of people without a credential.
-const STRANGERS_A_MINUTE: u32 = 120;
+/// So many a minute are written of people without a credential, and as many of those who have
+/// a license key.
+const WRITTEN_A_MINUTE: u32 = 120;
 
 /// The way to write down refusals.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     waiting: Arc<Semaphore>,
     strangers: Mutex<Window>,
+    key_holders: Mutex<Window>,
     left_out: AtomicU64,
 }
 
@@ -44,6 +46,7 @@ impl Denials {
             clock,
             waiting: Arc::new(Semaphore::new(WAITING_MAX as usize)),
             strangers: Mutex::new(Window { since, count: 0 }),
+            key_holders: Mutex::new(Window { since, count: 0 }),
             left_out: AtomicU64::new(0),
         }))
     }
@@ -79,8 +82,15 @@ impl Denials {
 impl Inner {
     async fn write(&self, by: &Requester, event: Event) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let known = matches!(by.actor, Actor::Credential(_) | Actor::System);
-        if !known && !self.strangers.lock().await.admit(now) {
+        // Each has a window of its own: who has nothing keeps no refusal of a real key out.
+        let window = match by.actor {
+            Actor::Credential(_) | Actor::System => None,
+            Actor::KeyHolder => Some(&self.key_holders),
+            Actor::Unknown => Some(&self.strangers),
+        };
+        if let Some(window) = window
+            && !window.lock().await.admit(now)
+        {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
@@ -99,6 +109,6 @@ impl Window {
             };
         }
         self.count = self.count.saturating_add(1);
-        self.count <= STRANGERS_A_MINUTE
+        self.count <= WRITTEN_A_MINUTE
     }
 }

@@ -36,7 +36,31 @@ impl Effective<'_> {
     }
 }
 
+/// What lies between a license and the same one after a change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// Something is taken away, so that tokens from before must not go on.
+    pub(super) narrows: bool,
+    /// Its packages are a set of its own, which gates may not have yet.
+    pub(super) new_set: bool,
+}
+
 impl Operations {
+    /// What a change of a license means for its tokens and the gates.
+    pub(super) fn step(&self, before: &License, after: &License) -> Step {
+        match (self.effective(before), self.effective(after)) {
+            (Ok(was), Ok(is)) => Step {
+                narrows: was.scope().is_narrowed_by(&is.scope()),
+                new_set: !after.add_ons.is_empty() && was.packages != is.packages,
+            },
+            // A tier that the manifest no longer has: nothing can be said, so all must go.
+            _ => Step {
+                narrows: true,
+                new_set: true,
+            },
+        }
+    }
+
     /// What a license amounts to. A fault when it names what the manifest no longer has.
     pub fn effective(&self, license: &License) -> Result<Effective<'_>, Fault> {
         let dangling = || Fault::Dangling(license.id.to_string());

@@ -70,9 +70,10 @@ impl Operations {
     ) -> Result<Recorded<Issued>, Error> {
         let now = self.clock.now();
         let past = FieldError::in_expiry("expiresAt", new.expires_at, now);
+        let tier = self.tier_name(new.tier.as_deref());
         let mut license = License {
             id: self.fresh(LicenseId::new)?,
-            tier: self.tier_name(new.tier.as_deref())?,
+            tier: tier.clone().unwrap_or_default(),
             customer_tier: None,
             customer_id: new.customer_id,
             decision: Decision::Active,
@@ -87,7 +88,9 @@ impl Operations {
             created_at: now,
             boxes_used: 0,
         };
-        self.check_license(&license, past)?;
+        self.check_fields(&license, past)?;
+        tier?;
+        self.check_add_ons(&license)?;
         let key = new_secret(&self.policy.license_key_prefix, &random(&*self.entropy)?);
         licenses::insert(tx, &license, self.license_key_digest(&key)).await?;
         // The customer may have a tier that the license follows.
@@ -131,7 +134,7 @@ impl Operations {
     }
 
     /// What every license must fulfil, new or changed. `further` is what is wrong besides.
-    pub(super) fn check_license(
+    pub(super) fn check_fields(
         &self,
         license: &License,
         further: Option<FieldError>,
@@ -180,7 +183,11 @@ impl Operations {
                 );
                 FieldError::new("metadata", text)
             }),
-        ])?;
+        ])
+    }
+
+    /// Whether the manifest declares every add-on.
+    pub(super) fn check_add_ons(&self, license: &License) -> Result<(), Refusal> {
         let tier = self.tier_of(license).unwrap_or(self.tiers.default_tier());
         self.package_set(tier, &license.add_ons).map(drop)
     }

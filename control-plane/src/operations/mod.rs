@@ -18,6 +18,7 @@ mod notes;
 mod revoke_credential;
 mod rotate_license_key;
 mod served_with;
+mod signing_keys;
 mod snapshot;
 mod webhooks;
 
@@ -34,19 +35,23 @@ use url::Url;
 
 use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
+use crate::keyring::{Keyring, SigningError};
 use crate::seal::SealError;
 use crate::store::{Store, StoreError, Tx, licenses};
 use crate::webhooks::reach::Reach;
 
-pub use activate::{Activation, ActivationRequest, BoxRequest};
+pub(crate) use activate::check_fingerprint;
+pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub use customer_tier::CustomerStanding;
+pub(crate) use customer_tier::check_customer;
 pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
+pub use signing_keys::Standing;
 pub use webhooks::{NewWebhook, Replay, WebhookChange};
 
 /// Everything a verb needs, handed in once.
@@ -60,7 +65,7 @@ pub struct Operations {
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
     /// What tokens are signed with.
-    pub signing_key: SigningKey,
+    pub keyring: Arc<Keyring>,
     /// What snapshots are signed with: lives longer than any signing key, so that gates can be
     /// told of the removal of one.
     pub root_key: SigningKey,
@@ -85,6 +90,8 @@ pub struct Policy {
     pub token_life: SignedDuration,
     /// For how long a gate may decide by one snapshot, in seconds.
     pub max_stale_seconds: u32,
+    /// How often signing keys are rotated, if by themselves.
+    pub key_rotation: Option<SignedDuration>,
     /// What license keys begin with.
     pub license_key_prefix: String,
     /// Where boxes find the gate.
@@ -117,6 +124,12 @@ pub enum Fault {
     /// The seal of a secret.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// No key to sign with.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The files of the signing keys.
+    #[error("{0:#}")]
+    KeyFiles(anyhow::Error),
     /// A stored tier or package is no longer in the manifest. Checked at start-up.
     #[error("license `{0}` names a tier or package that the manifest no longer has")]
     Dangling(String),
@@ -134,10 +147,18 @@ impl<F: Into<Fault>> From<F> for Error {
     }
 }
 
+/// An operation's error, for whoever starts the program or reads its log.
+pub(crate) fn said(error: Error) -> anyhow::Error {
+    match error {
+        Error::Fault(fault) => fault.into(),
+        Error::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+    }
+}
+
 impl Operations {
     /// The keys whose tokens count.
     pub fn key_set(&self) -> KeySet {
-        KeySet::new(vec![self.signing_key.public().clone()])
+        self.keyring.published(self.clock.now())
     }
 
     /// Features and limits.

@@ -36,7 +36,7 @@ impl Operations {
             issuer: self.policy.issuer.clone(),
             audience: self.policy.audience.clone(),
             scope: self.tiers.scope().to_owned(),
-            keys: self.key_set().to_jwks(),
+            keys: self.keyring.published(now).to_jwks(),
             tiers: self
                 .tiers
                 .tiers()

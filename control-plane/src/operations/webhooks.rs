@@ -70,7 +70,11 @@ impl Operations {
         new: NewWebhook,
     ) -> Result<Recorded<(Webhook, WebhookSecret)>, Error> {
         let now = self.clock.now();
-        self.check_webhook(Some(&new.url), new.description.as_deref(), &new.events)?;
+        self.check_webhook(
+            Some(&new.url),
+            new.description.as_deref(),
+            Some(&new.events),
+        )?;
         if webhooks::list(tx.link()).await?.len() >= WEBHOOKS_MAX {
             return Err(Refusal::TooManyWebhooks.into());
         }
@@ -106,6 +110,8 @@ impl Operations {
         change: WebhookChange,
     ) -> Result<Recorded<Webhook>, Error> {
         let now = self.clock.now();
+        let description = change.description.as_ref().and_then(Option::as_deref);
+        self.check_webhook(change.url.as_ref(), description, change.events.as_ref())?;
         let before = webhook(tx, id).await?;
         let mut after = before.clone();
         if let Some(url) = change.url {
@@ -124,8 +130,6 @@ impl Operations {
             }
             _ => {}
         }
-        let url = (after.url != before.url).then_some(&after.url);
-        self.check_webhook(url, after.description.as_deref(), &after.events)?;
         webhooks::update(tx, &after).await?;
         let event = Event {
             before: Some(state(&before)),
@@ -247,14 +251,14 @@ impl Operations {
         &self,
         url: Option<&Url>,
         description: Option<&str>,
-        events: &EventFilter,
+        events: Option<&EventFilter>,
     ) -> Result<(), Refusal> {
         let url = url.and_then(|url| self.policy.webhook_reach.error(url));
         Refusal::unless_all_hold([
             url.map(|error| FieldError::new("url", error)),
             description
                 .and_then(|text| FieldError::in_text("description", text, DESCRIPTION_BYTES_MAX)),
-            events.error("events"),
+            events.and_then(|events| events.error("events")),
         ])
     }
 

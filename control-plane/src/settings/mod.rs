@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use secrecy::SecretString;
+use jiff::SignedDuration;
+use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -53,6 +54,14 @@ settings! {
     token_life: u32 = "3600", "SECONDS", "TOLLGATE_TOKEN_LIFE";
     /// How long a gate goes on without news of the control plane, in seconds, 60 to 86400
     max_stale: u32 = "900", "SECONDS", "TOLLGATE_MAX_STALE";
+    /// A signing key of your own (PEM, PKCS#8 DER or JWK), taken in at the start; a further one is
+    /// published first and signs later
+    signing_key: PathBuf, "FILE", "TOLLGATE_SIGNING_KEY";
+    /// A file with the passphrase that keys in the data directory are encrypted with; or set
+    /// `TOLLGATE_KEY_PASSPHRASE`
+    key_passphrase_file: PathBuf, "FILE", "TOLLGATE_KEY_PASSPHRASE_FILE";
+    /// How often a new signing key is made, in days, at most 3650; 0 for never
+    key_rotation_days: u32 = "90", "DAYS", "TOLLGATE_KEY_ROTATION_DAYS";
     /// Let webhooks go over plain HTTP and to addresses that are not public: into your own network
     webhook_allow_internal: bool = "false", "BOOL", "TOLLGATE_WEBHOOK_ALLOW_INTERNAL",
         [
@@ -82,6 +91,7 @@ settings! {
 
 const LIFE_SECONDS: std::ops::RangeInclusive<u32> = 60..=86_400;
 const SHUTDOWN_DELAY_MAX: u32 = 600;
+const KEY_ROTATION_DAYS_MAX: u32 = 3650;
 
 impl Settings {
     /// Fills in the defaults and checks what is left to check.
@@ -118,6 +128,9 @@ impl Config {
         if self.shutdown_delay > SHUTDOWN_DELAY_MAX {
             bail!("`shutdown-delay` is at most {SHUTDOWN_DELAY_MAX} seconds");
         }
+        if self.key_rotation_days > KEY_ROTATION_DAYS_MAX {
+            bail!("`key-rotation-days` is at most {KEY_ROTATION_DAYS_MAX}");
+        }
         let prefix = self.license_key_prefix.trim_end_matches('_');
         if !(1..=30).contains(&prefix.len())
             || !prefix
@@ -151,6 +164,31 @@ impl Config {
     pub fn upstream_token(&self) -> anyhow::Result<Option<SecretString>> {
         let file = self.upstream_token_file.as_deref();
         file.map(read_secret).transpose()
+    }
+
+    /// What the keys in the data directory are encrypted with: what the variable says, or else
+    /// the file.
+    pub fn key_passphrase(
+        &self,
+        variable: Option<SecretString>,
+    ) -> anyhow::Result<Option<SecretString>> {
+        let Some(file) = &self.key_passphrase_file else {
+            return Ok(variable);
+        };
+        if variable.is_some() {
+            bail!("`key-passphrase-file` and TOLLGATE_KEY_PASSPHRASE are both set: give one");
+        }
+        let passphrase = read_secret(file)?;
+        if passphrase.expose_secret().is_empty() {
+            bail!("the passphrase in `{}` is empty", file.display());
+        }
+        Ok(Some(passphrase))
+    }
+
+    /// How often signing keys are rotated, if by themselves.
+    pub fn key_rotation(&self) -> Option<SignedDuration> {
+        let days = i64::from(self.key_rotation_days);
+        (days > 0).then(|| SignedDuration::from_hours(24 * days))
     }
 
     /// How long listeners go on after a stop signal.
@@ -224,6 +262,7 @@ mod tests {
             ("tls-cert = 'x'", "`tls-key`"),
             ("tls-key = 'x'", "`tls-cert`"),
             ("shutdown-delay = 601", "600"),
+            ("key-rotation-days = 3651", "3650"),
             ("log = 'a=b=c'", "`log`"),
         ] {
             assert!(error(file).contains(part), "{file}");

@@ -20,6 +20,7 @@ const INSERT: &str = "INSERT INTO boxes \
 const UPDATE: &str =
     "UPDATE boxes SET name = $2, activated_at = $3, last_seen_at = $4 WHERE id = $1";
 const DELETE: &str = "DELETE FROM boxes WHERE id = $1";
+const FORGET_SILENT: &str = "DELETE FROM boxes WHERE license_id = $1 AND last_seen_at <= $2";
 const INSERT_RELEASED: &str =
     "INSERT INTO released_boxes (id, license_id, released_at) VALUES ($1, $2, $3)";
 const RELEASED: &str =
@@ -145,12 +146,27 @@ pub async fn update(tx: &mut Tx, box_: &ActivatedBox) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Frees a box's seat. Its tokens are no longer good.
+/// Forgets the boxes of a license that were not heard of after a time.
+pub async fn forget_silent(
+    tx: &mut Tx,
+    license: &LicenseId,
+    heard_until: Timestamp,
+) -> Result<(), StoreError> {
+    on!(tx.link(), |c| sqlx::query(FORGET_SILENT)
+        .bind(license.as_str())
+        .bind(heard_until.as_microsecond())
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Frees a box's seat. Its tokens that are dated until then are no longer good.
 pub async fn release(
     tx: &mut Tx,
     license: &LicenseId,
     id: &BoxId,
-    now: Timestamp,
+    until: Timestamp,
 ) -> Result<(), StoreError> {
     on!(tx.link(), |c| sqlx::query(DELETE)
         .bind(id.as_str())
@@ -160,7 +176,7 @@ pub async fn release(
     on!(tx.link(), |c| sqlx::query(INSERT_RELEASED)
         .bind(id.as_str())
         .bind(license.as_str())
-        .bind(now.as_microsecond())
+        .bind(until.as_microsecond())
         .execute(c)
         .await
         .map(drop))?;

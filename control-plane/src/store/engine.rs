@@ -108,19 +108,23 @@ impl Engine {
 
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
-        Ok(match self {
-            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Self::Postgres { read, .. } => Conn::Postgres(read.acquire().await?),
-        })
+        let connection = match self {
+            Self::Sqlite { read, .. } => read.acquire().await.map(Conn::Sqlite),
+            Self::Postgres { read, .. } => read.acquire().await.map(Conn::Postgres),
+        };
+        connection.map_err(StoreError::Unreachable)
     }
 
     /// Begins a transaction for writing.
     pub(super) async fn begin(&self) -> Result<Inner, StoreError> {
-        Ok(match self {
+        let transaction = match self {
             // A deferred transaction that reads first fails at once when another one writes.
-            Self::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres { write, .. } => Inner::Postgres(write.begin().await?),
-        })
+            Self::Sqlite { write, .. } => {
+                write.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite)
+            }
+            Self::Postgres { write, .. } => write.begin().await.map(Inner::Postgres),
+        };
+        transaction.map_err(StoreError::Unreachable)
     }
 
     /// Waits for running statements and closes every connection.

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod gauges;
 pub mod kept_answers;
 pub mod licenses;
+pub mod signing_keys;
 pub mod webhooks;
 mod writer;
 
@@ -144,6 +145,9 @@ pub enum StoreError {
     /// The database could not do it.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// There is no connection to the database, or it takes no change.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
     /// The schema could not be brought up to date, or is newer than this program.
     #[error("the database's schema does not fit this version of Tollgate")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -180,8 +184,12 @@ impl StoreError {
         const SQLITE: [&str; 5] = ["5", "8", "10", "13", "14"];
         match self {
             Self::Shared(error) => error.is_outage(),
-            Self::Interrupted => true,
-            Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => true,
+            // Whatever the server says: it may have been moved, or be closed to us for a while.
+            Self::Interrupted
+            | Self::Unreachable(_)
+            | Self::Database(Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | WorkerCrashed) => {
+                true
+            }
             Self::Database(Database(error)) => error.code().is_some_and(|code| {
                 // Extended result codes of SQLite carry the plain one in their low byte.
                 let plain = code

@@ -133,6 +133,7 @@ async fn webhooks_are_made_read_changed_and_deleted() {
         );
 
         for (body, field) in [
+            (json!({ "url": "not an address" }), "url"),
             (json!({ "url": "ftp://example.com" }), "url"),
             (json!({ "url": "http://u:p@example.com" }), "url"),
             (json!({ "url": "http://169.254.169.254/" }), "url"),

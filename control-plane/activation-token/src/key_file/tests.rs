@@ -35,7 +35,7 @@ fn b64(bytes: &[u8]) -> String {
 }
 
 fn jwk() -> Value {
-    json!({"kty": "OKP", "crv": "Ed25519", "d": b64(&[42; 32]), "x": b64(&key().public_bytes())})
+    json!({"kty": "OKP", "crv": "Ed25519", "d": b64(&[42; 32]), "x": b64(key().public().as_bytes())})
 }
 
 /// The JWK with one member set, or taken away by `null`.
@@ -78,7 +78,7 @@ fn public_of(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 #[test]
 fn openssl_reads_what_we_write() {
     let pass = format!("pass:{PASSPHRASE}");
-    let expected = key().public_bytes();
+    let expected = *key().public().as_bytes();
     assert_eq!(public_of(&[], key().to_pem().unwrap().as_bytes()), expected);
     let sealed = encrypted();
     assert!(SigningKey::is_encrypted_pem(sealed.as_bytes()));
@@ -129,7 +129,7 @@ fn every_form_gives_the_same_key() {
     assert_eq!(read(jwk().to_string().as_bytes()), id);
     let kid = key().public().id().to_owned();
     let full = json!({"kty": "OKP", "crv": "Ed25519", "d": b64(&[42; 32]), "ext": true,
-        "x": b64(&key().public_bytes()), "kid": kid, "alg": "Ed25519", "use": "sig",
+        "x": b64(key().public().as_bytes()), "kid": kid, "alg": "Ed25519", "use": "sig",
         "key_ops": ["sign", "verify"]});
     assert_eq!(read(format!("\n{full:#}\n").as_bytes()), id);
 }
@@ -146,12 +146,15 @@ fn version_2(public: [u8; 32]) -> SecretDocument {
 
 #[test]
 fn a_public_half_that_does_not_belong_is_refused() {
-    let right = key().public_bytes();
+    let right = *key().public().as_bytes();
     assert_eq!(
         read(version_2(right).as_bytes()).unwrap(),
         key().public().id()
     );
-    let wrong = SigningKey::from_seed(&[43; 32]).unwrap().public_bytes();
+    let wrong = *SigningKey::from_seed(&[43; 32])
+        .unwrap()
+        .public()
+        .as_bytes();
     assert_eq!(refusal(version_2(wrong).as_bytes()), KeyFileError::Mismatch);
     assert_eq!(
         refusal(jwk_with("x", json!(b64(&wrong)))),
@@ -294,7 +297,7 @@ proptest! {
     #[test]
     fn a_damaged_file_never_gives_another_key(at in any::<usize>(), byte: u8, binary: bool) {
         let mut bytes = if binary {
-            version_2(key().public_bytes()).as_bytes().to_vec()
+            version_2(*key().public().as_bytes()).as_bytes().to_vec()
         } else {
             jwk().to_string().into_bytes()
         };
