@@ -14,6 +14,7 @@ const DELIVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Changes {
     newest: watch::Sender<i64>,
+    recorded: watch::Sender<i64>,
     delivered: watch::Sender<Option<i64>>,
 }
 
@@ -22,6 +23,7 @@ impl Changes {
     pub(crate) fn starting_at(number: i64) -> Self {
         Self {
             newest: watch::Sender::new(number),
+            recorded: watch::Sender::new(0),
             delivered: watch::Sender::new(None),
         }
     }
@@ -29,6 +31,20 @@ impl Changes {
     /// The newest number, and word of newer ones.
     pub fn subscribe(&self) -> watch::Receiver<i64> {
         self.newest.subscribe()
+    }
+
+    /// Word of new rows in the audit log that were written by this process.
+    pub fn recorded(&self) -> watch::Receiver<i64> {
+        self.recorded.subscribe()
+    }
+
+    /// Says that the audit log is committed up to this row.
+    pub(crate) fn record(&self, row: i64) {
+        self.recorded.send_if_modified(|newest| {
+            let newer = row > *newest;
+            *newest = row.max(*newest);
+            newer
+        });
     }
 
     /// Says that `number` is committed. Returns once the gate in this process goes by it, so

@@ -34,6 +34,8 @@ pub(crate) const LICENSES: &str = "tollgate_licenses";
 pub(crate) const LICENSE_SECONDS_LEFT: &str = "tollgate_license_seconds_left";
 /// Seats of a license that are taken.
 pub(crate) const LICENSE_SEATS_USED: &str = "tollgate_license_seats_used";
+/// Messages that wait to be delivered, by webhook.
+pub(crate) const WEBHOOK_DELIVERIES_PENDING: &str = "tollgate_webhook_deliveries_pending";
 
 /// Upper ends, in seconds. The last but one is where a service is felt to be slow, the last where
 /// a request is given up.

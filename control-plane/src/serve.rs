@@ -26,6 +26,8 @@ use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, LastUsed, NewCredential, Operations, Policy, said};
 use crate::settings::Config;
 use crate::store::{Database, Store, facts};
+use crate::webhooks::reach::Reach;
+use crate::webhooks::{self, Dispatcher};
 use crate::{api, embedded, head_note, metrics, signing};
 
 /// How exact the time is at which a credential was used last.
@@ -124,6 +126,11 @@ impl Server {
                 max_stale_seconds: config.max_stale,
                 license_key_prefix: config.license_key_prefix,
                 registry_url: registry_url.clone(),
+                webhook_reach: if config.webhook_allow_internal {
+                    Reach::Internal
+                } else {
+                    Reach::Public
+                },
             },
             clock: Arc::clone(&clock),
             entropy,
@@ -176,6 +183,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let (operations, data) = (self.operations, self.data);
         let store = operations.store.clone();
+        let dispatcher = Dispatcher::new(Arc::clone(&operations), webhooks::TIMEOUT)
+            .context("there is no client to tell webhooks with")?;
         let mut background = JoinSet::new();
         background.spawn(embedded::feed(Arc::clone(&operations), self.snapshots));
         background.spawn(metrics::upkeep());
@@ -183,6 +192,7 @@ impl Server {
         background.spawn(signing::tend(Arc::clone(&operations)));
         background.spawn(head_note::keep(store.clone(), Arc::clone(&data)));
         background.spawn(async move { store.follow(FOLLOW_EVERY).await });
+        background.spawn(dispatcher.run());
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())

@@ -41,3 +41,4 @@ mod secrets;
 mod serving;
 mod signing_keys;
 mod tokens;
+mod webhooks;

@@ -16,6 +16,7 @@ pub mod npm;
 pub mod people;
 pub mod plane;
 pub mod process;
+pub mod receiver;
 pub mod sql;
 
 pub use npm::{Npm, NpmOutput};

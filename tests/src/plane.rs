@@ -19,6 +19,7 @@ use control_plane::keyring::Keyring;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
 use control_plane::signing;
 use control_plane::store::{self, Store, StoreError};
+use control_plane::webhooks::reach::Reach;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
@@ -102,6 +103,8 @@ impl Plane {
                 max_stale_seconds: 900,
                 license_key_prefix: "tgl_live".into(),
                 registry_url: "http://gate.example".parse().unwrap(),
+                // Receivers in tests are on this machine.
+                webhook_reach: Reach::Internal,
             },
         });
         let router = api::router(Arc::clone(&operations), Networks::default());
@@ -115,6 +118,26 @@ impl Plane {
             router,
             place,
         }
+    }
+
+    /// The verbs of another process over the same database, with the same clock.
+    pub async fn replica(&self) -> Arc<Operations> {
+        let opened = self.place.open().await;
+        let same = &self.operations;
+        let store = Store::new(opened.expect("the same database"), &same.hash_key).await;
+        let store = store.expect("a store");
+        Arc::new(Operations {
+            denials: Denials::new(store.clone(), self.clock.clone()),
+            last_used: LastUsed::default(),
+            store,
+            tiers: same.tiers.clone(),
+            clock: self.clock.clone(),
+            entropy: Arc::clone(&same.entropy),
+            keyring: Arc::clone(&same.keyring),
+            hash_key: same.hash_key.clone(),
+            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
+            policy: same.policy.clone(),
+        })
     }
 
     /// Where its signing keys lie.

@@ -304,9 +304,18 @@ async fn after(link: Link<'_>, sequence: i64, rows_max: i64) -> Result<Vec<Row>,
         .await)?)
 }
 
-/// Rows after a number, oldest first, at most a thousand: for export and webhooks.
+/// Rows after a number, oldest first, at most a thousand: for export.
 pub async fn entries_after(link: Link<'_>, sequence: i64) -> Result<Vec<Entry>, StoreError> {
-    let rows = after(link, sequence, PAGE_ROWS).await?;
+    some_after(link, sequence, PAGE_ROWS).await
+}
+
+/// Rows after a number, oldest first, at most so many: for webhooks.
+pub async fn some_after(
+    link: Link<'_>,
+    sequence: i64,
+    rows_max: i64,
+) -> Result<Vec<Entry>, StoreError> {
+    let rows = after(link, sequence, rows_max).await?;
     rows.into_iter().map(Row::into_domain).collect()
 }
 

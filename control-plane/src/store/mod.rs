@@ -11,6 +11,7 @@ pub mod copy;
 mod counters;
 pub mod credentials;
 pub mod customers;
+pub mod deliveries;
 mod engine;
 pub mod facts;
 pub mod gauges;
@@ -19,6 +20,7 @@ pub mod licenses;
 mod replicas;
 mod schema;
 pub mod signing_keys;
+pub mod webhooks;
 mod writer;
 
 use std::fmt;

@@ -198,6 +198,11 @@ impl Tx {
         self.batch.inner.link()
     }
 
+    /// The number of the newest audit row, as this transaction sees it.
+    pub fn newest_row(&self) -> i64 {
+        self.batch.head.sequence
+    }
+
     /// Writes an audit row, and numbers the change where it concerns gates. A change can be
     /// committed only with what this returns.
     pub async fn record<T>(
@@ -243,6 +248,7 @@ impl Tx {
         self.batch.head_before = None;
         self.batch.concerns_gates |= self.announced.is_some();
         let (changes, announced) = (self.changes.clone(), self.announced);
+        let row = self.newest_row();
         let mut outcome = self.batch.outcome.subscribe();
         drop(self);
         let ended = outcome.wait_for(Option::is_some).await;
@@ -251,6 +257,7 @@ impl Tx {
             Some(Err(error)) => return Err(StoreError::Shared(Arc::clone(error))),
             None => return Err(StoreError::Interrupted),
         }
+        changes.record(row);
         if let Some(number) = announced {
             changes.announce(number).await;
         }
