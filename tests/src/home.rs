@@ -1,6 +1,7 @@
 //! A data directory over which commands and servers come and go.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -119,7 +120,9 @@ impl Home {
 
     /// What a start says that is refused.
     pub async fn refused_start(&self) -> String {
-        let output = self.serve_command().output().await.unwrap();
+        let output = self.serve_command().output();
+        let output = tokio::time::timeout(Duration::from_secs(30), output).await;
+        let output = output.expect("it does not start").unwrap();
         assert_eq!(output.status.code(), Some(1));
         let text = String::from_utf8(output.stderr).unwrap();
         text.replace(self.dir.path().to_str().unwrap(), "[DIR]")
