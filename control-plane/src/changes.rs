@@ -31,14 +31,18 @@ impl Changes {
         self.newest.subscribe()
     }
 
-    /// Says that `number` is committed. Returns once the gate in this process goes by it, so
-    /// that whoever made the change can rely on it there: a new publisher may publish.
-    pub(crate) async fn announce(&self, number: i64) {
+    /// Says that `number` is committed.
+    pub(crate) fn announce(&self, number: i64) {
         self.newest.send_if_modified(|newest| {
             let newer = number > *newest;
             *newest = number.max(*newest);
             newer
         });
+    }
+
+    /// Returns once the gate in this process goes by `number`, so that whoever made the change
+    /// can rely on it there: a new publisher may publish.
+    pub(crate) async fn delivery(&self, number: i64) {
         let mut delivered = self.delivered.subscribe();
         let arrived = delivered.wait_for(|gate| gate.is_none_or(|gate| gate >= number));
         if tokio::time::timeout(DELIVERY, arrived).await.is_err() {

@@ -3,6 +3,7 @@
     clippy::expect_used,
     clippy::format_push_string,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a story fails by panicking and may take its time"
 )]
@@ -15,3 +16,4 @@ mod public_packages;
 mod running;
 mod serving;
 mod tokens;
+mod writer;

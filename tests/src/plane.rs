@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::process::{Database, new_postgres_database};
+use crate::sql::Sql;
 
 /// A control plane on one of the databases.
 pub struct Plane {
@@ -32,8 +33,8 @@ pub struct Plane {
     /// An administrator's token.
     pub admin: String,
     router: Router,
-    /// The program that reads its database, and the database.
-    reader: (&'static str, String),
+    /// Its database.
+    pub sql: Sql,
     _dir: TempDir,
 }
 
@@ -59,21 +60,13 @@ impl Plane {
 
     async fn new(database: Database, manifest: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (opened, reader) = match database {
-            Database::Sqlite => {
-                let file = dir.path().join("tollgate.db");
-                let name = file.to_str().unwrap().to_owned();
-                (store::Database::open_sqlite(&file).await, ("sqlite3", name))
-            }
-            Database::Postgres => {
-                let url = new_postgres_database().await;
-                (store::Database::open_postgres(&url).await, ("psql", url))
-            }
+        let sql = match database {
+            Database::Sqlite => Sql::sqlite(&dir.path().join("tollgate.db")),
+            Database::Postgres => Sql::postgres(&new_postgres_database().await),
         };
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
         let hash_key = HashKey::from_bytes([2; 32]);
-        let store = Store::new(opened.expect("a new database"), &hash_key).await;
-        let store = store.expect("a store");
+        let store = open(&sql).await;
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), clock.clone()),
             last_used: LastUsed::default(),
@@ -100,7 +93,7 @@ impl Plane {
             clock,
             admin,
             router,
-            reader,
+            sql,
             _dir: dir,
         }
     }
@@ -112,28 +105,12 @@ impl Plane {
 
     /// What the database's own program prints for a query: a row a line, columns between bars.
     pub fn sql(&self, query: &str) -> Vec<String> {
-        let (program, database) = &self.reader;
-        let flags: &[&str] = if *program == "psql" {
-            &["-qAt", "-c"]
-        } else {
-            &[]
-        };
-        let output = std::process::Command::new(program)
-            .arg(database)
-            .args(flags)
-            .arg(query)
-            .output();
-        let output = output.expect("the database's own program runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(ToOwned::to_owned)
-            .collect()
+        self.sql.lines(query)
+    }
+
+    /// Its database opened once more, as by another process.
+    pub async fn another_store(&self) -> Store {
+        open(&self.sql).await
     }
 
     /// Changes something as the administrator and returns what was answered.
@@ -194,6 +171,17 @@ pub fn json_request(
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     request.body(Body::from(body)).unwrap()
+}
+
+async fn open(sql: &Sql) -> Store {
+    let database = if sql.is_postgres() {
+        store::Database::open_postgres(sql.database()).await
+    } else {
+        store::Database::open_sqlite(sql.database().as_ref()).await
+    };
+    let hash_key = HashKey::from_bytes([2; 32]);
+    let store = Store::new(database.expect("a database"), &hash_key).await;
+    store.expect("a store")
 }
 
 async fn make_operator(operations: &Operations, role: Role) -> String {

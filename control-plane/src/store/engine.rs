@@ -10,9 +10,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Connection, Postgres, SqlStr, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection, Postgres, SqlStr, Sqlite};
 
-use super::StoreError;
+use super::{StoreError, on};
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "licenses", include_str!("migrations/0001_licenses.sql")),
@@ -28,6 +28,8 @@ const READERS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whoever asks while the database is gone is told so after this time.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A server that answers nothing at all any more is given up, later than it would give up itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 /// A writer elsewhere that hangs may not hold up everybody: milliseconds.
 const POSTGRES_LIMITS: [(&str, &str); 3] = [
     ("lock_timeout", "10000"),
@@ -35,13 +37,16 @@ const POSTGRES_LIMITS: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "20000"),
 ];
 
-/// The pools of one database.
+/// One database: a pool for reading, and how to open the connection for writing.
 #[derive(Debug, Clone)]
 pub(super) enum Engine {
     /// An SQLite file.
-    Sqlite { read: SqlitePool, write: SqlitePool },
-    /// A PostgreSQL server.
-    Postgres { read: PgPool, write: PgPool },
+    Sqlite {
+        read: SqlitePool,
+        write: SqliteConnectOptions,
+    },
+    /// A PostgreSQL server. Its pool knows how to connect.
+    Postgres { read: PgPool },
 }
 
 /// A connection for reading.
@@ -62,29 +67,28 @@ pub enum Link<'c> {
     Postgres(&'c mut PgConnection),
 }
 
-/// A transaction of the database itself, in which the changes of several callers may stand.
+/// The connection for writing. A transaction that is open when it goes is rolled back.
 #[derive(Debug)]
-pub(super) enum Inner {
-    /// Of SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
-    /// Of PostgreSQL.
-    Postgres(Transaction<'static, Postgres>),
+pub(super) enum WriteConn {
+    /// To SQLite.
+    Sqlite(SqliteConnection),
+    /// To PostgreSQL.
+    Postgres(PgConnection),
 }
 
 impl Engine {
     /// Opens the SQLite file, makes it where it is missing, and brings its schema up to date.
     pub(super) async fn open_sqlite(file: &Path) -> Result<Self, StoreError> {
-        let options = sqlite_options(file).create_if_missing(true);
-        let pool = |size| {
-            SqlitePoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-        };
-        let write = pool(1).connect_with(options.clone()).await?;
-        assert_durable(&write).await?;
-        migrator().run(&write).await?;
-        let read = pool(READERS).connect_with(options.read_only(true)).await?;
+        let write = sqlite_options(file).create_if_missing(true);
+        let mut connection = open_sqlite_for_writing(&write).await?;
+        migrator().run(&mut connection).await?;
+        connection.close().await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(write.clone().read_only(true))
+            .await?;
         Ok(Self::Sqlite { read, write })
     }
 
@@ -93,47 +97,46 @@ impl Engine {
         let options: PgConnectOptions = url.parse()?;
         let options = options.options(POSTGRES_LIMITS);
         // The pool would try again and again, and hide the reason.
-        PgConnection::connect_with(&options).await?.close().await?;
+        let mut connection = options.connect().await?;
+        migrator().run(&mut connection).await?;
+        connection.close().await?;
         // Each connection is tried before its use: a server that was restarted costs no request.
-        let pool = |size| {
-            PgPoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-        };
-        let write = pool(1).connect_with(options.clone()).await?;
-        migrator().run(&write).await?;
-        let read = pool(READERS).connect_with(options).await?;
-        Ok(Self::Postgres { read, write })
+        let read = PgPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres { read })
     }
 
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         Ok(match self {
             Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Self::Postgres { read, .. } => Conn::Postgres(read.acquire().await?),
+            Self::Postgres { read } => Conn::Postgres(read.acquire().await?),
         })
     }
 
-    /// Begins a transaction for writing.
-    pub(super) async fn begin(&self) -> Result<Inner, StoreError> {
-        Ok(match self {
-            // A deferred transaction that reads first fails at once when another one writes.
-            Self::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres { write, .. } => Inner::Postgres(write.begin().await?),
-        })
+    /// A connection for writing.
+    pub(super) async fn write(&self) -> Result<WriteConn, StoreError> {
+        let opening = async {
+            Ok(match self {
+                Self::Sqlite { write, .. } => {
+                    WriteConn::Sqlite(open_sqlite_for_writing(write).await?)
+                }
+                Self::Postgres { read } => {
+                    WriteConn::Postgres(read.connect_options().connect().await?)
+                }
+            })
+        };
+        within(ACQUIRE_TIMEOUT, opening).await
     }
 
-    /// Waits for running statements and closes every connection.
+    /// Waits for running statements and closes the connections for reading.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { read, write } => {
-                read.close().await;
-                write.close().await;
-            }
-            Self::Postgres { read, write } => {
-                read.close().await;
-                write.close().await;
-            }
+            Self::Sqlite { read, .. } => read.close().await,
+            Self::Postgres { read } => read.close().await,
         }
     }
 }
@@ -148,23 +151,70 @@ impl Conn {
     }
 }
 
-impl Inner {
+impl WriteConn {
     /// What to run a statement on.
     pub(super) fn link(&mut self) -> Link<'_> {
         match self {
-            Self::Sqlite(transaction) => Link::Sqlite(transaction),
-            Self::Postgres(transaction) => Link::Postgres(transaction),
+            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Postgres(connection) => Link::Postgres(connection),
         }
     }
 
-    /// Makes everything in it last.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
+    /// Begins a transaction.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        // A deferred transaction that reads first fails at once when another one writes.
+        let sql = match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN",
+        };
+        self.run(sql).await
+    }
+
+    /// Runs statements without parameters, in one exchange.
+    pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        answer(async {
+            on!(self.link(), |c| sqlx::raw_sql(sql)
+                .execute(c)
+                .await
+                .map(drop))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes leave of the database.
+    pub(super) async fn close(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
+            Self::Sqlite(connection) => connection.close().await?,
+            Self::Postgres(connection) => connection.close().await?,
         }
         Ok(())
     }
+}
+
+/// Waits for what the database answers, but not for ever.
+pub(super) async fn answer<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    within(ANSWER_TIMEOUT, work).await
+}
+
+async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(time, work).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(sqlx::Error::Io(elapsed.into()).into()),
+    }
+}
+
+async fn open_sqlite_for_writing(
+    options: &SqliteConnectOptions,
+) -> Result<SqliteConnection, StoreError> {
+    let mut connection = options.connect().await?;
+    assert_durable(&mut connection).await?;
+    Ok(connection)
 }
 
 fn sqlite_options(file: &Path) -> SqliteConnectOptions {
@@ -190,11 +240,13 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(migrations.collect())
 }
 
-async fn assert_durable(pool: &SqlitePool) -> Result<(), StoreError> {
+async fn assert_durable(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode")
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await?;
-    let (synchronous,): (i64,) = sqlx::query_as("PRAGMA synchronous").fetch_one(pool).await?;
+    let (synchronous,): (i64,) = sqlx::query_as("PRAGMA synchronous")
+        .fetch_one(connection)
+        .await?;
     if mode != "wal" {
         return Err(StoreError::Unsafe("journal_mode = WAL"));
     }
