@@ -14,6 +14,7 @@ mod gate_feed;
 mod gating;
 mod public_packages;
 mod running;
+mod seats;
 mod serving;
 mod tokens;
 mod writer;
