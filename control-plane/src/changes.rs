@@ -47,10 +47,9 @@ impl Changes {
         });
     }
 
-    /// Says that `number` is committed. Returns once the gate in this process goes by it, so
-    /// that whoever made the change can rely on it there: a new publisher may publish.
-    pub(crate) async fn announce(&self, number: i64) {
-        self.heard(number);
+    /// Returns once the gate in this process goes by `number`, so that whoever made the change
+    /// can rely on it there: a new publisher may publish.
+    pub(crate) async fn delivery(&self, number: i64) {
         let mut delivered = self.delivered.subscribe();
         let arrived = delivered.wait_for(|gate| gate.is_none_or(|gate| gate >= number));
         if tokio::time::timeout(DELIVERY, arrived).await.is_err() {
@@ -59,7 +58,7 @@ impl Changes {
     }
 
     /// Says that `number` is committed, by whomever. An older number changes nothing.
-    pub(crate) fn heard(&self, number: i64) {
+    pub(crate) fn announce(&self, number: i64) {
         self.newest.send_if_modified(|newest| {
             let newer = number > *newest;
             *newest = number.max(*newest);

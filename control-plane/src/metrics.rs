@@ -22,6 +22,10 @@ const REQUESTS: &str = "tollgate_http_requests_total";
 const DURATION: &str = "tollgate_http_request_duration_seconds";
 /// Requests that wait for their answer.
 const IN_FLIGHT: &str = "tollgate_http_requests_in_flight";
+/// Changes that were committed.
+pub(crate) const CHANGES: &str = "tollgate_changes_total";
+/// Commits, each of one change or of several.
+pub(crate) const COMMITS: &str = "tollgate_commits_total";
 /// Always 1; its label is the version.
 const BUILD: &str = "tollgate_build_info";
 /// Whether the database answered this scrape.
@@ -82,6 +86,12 @@ fn describe() {
         IN_FLIGHT,
         Unit::Count,
         "Requests that wait for their answer."
+    );
+    describe_counter!(CHANGES, Unit::Count, "Changes that were committed.");
+    describe_counter!(
+        COMMITS,
+        Unit::Count,
+        "Commits to the database, each of one change or of several."
     );
     describe_gauge!(BUILD, "Always 1; the label is the version that runs.");
     describe_gauge!(

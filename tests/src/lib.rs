@@ -12,13 +12,16 @@
 )]
 
 pub mod home;
+pub mod ledger;
 pub mod npm;
 pub mod people;
 pub mod plane;
 pub mod process;
+pub mod reader;
 pub mod receiver;
 pub mod sql;
 
+pub use ledger::Ledger;
 pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};
 pub use plane::Plane;

@@ -28,6 +28,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::process::{Database, new_postgres_database};
+use crate::reader::Reader;
 use crate::sql::Sql;
 
 /// A control plane on one of the databases.
@@ -44,8 +45,7 @@ pub struct Plane {
 
 /// A new database, empty still.
 pub struct Place {
-    /// The program that reads it, and its name there.
-    reader: (&'static str, String),
+    reader: Reader,
     dir: TempDir,
 }
 
@@ -122,10 +122,8 @@ impl Plane {
 
     /// The verbs of another process over the same database, with the same clock.
     pub async fn replica(&self) -> Arc<Operations> {
-        let opened = self.place.open().await;
         let same = &self.operations;
-        let store = Store::new(opened.expect("the same database"), &same.hash_key).await;
-        let store = store.expect("a store");
+        let store = self.another_store().await;
         Arc::new(Operations {
             denials: Denials::new(store.clone(), self.clock.clone()),
             last_used: LastUsed::default(),
@@ -157,28 +155,19 @@ impl Plane {
 
     /// What the database's own program prints for a query: a row a line, columns between bars.
     pub fn sql(&self, query: &str) -> Vec<String> {
-        let (program, database) = &self.place.reader;
-        let flags: &[&str] = if *program == "psql" {
-            &["-qAt", "-c"]
-        } else {
-            &[]
-        };
-        let output = std::process::Command::new(program)
-            .arg(database)
-            .args(flags)
-            .arg(query)
-            .output();
-        let output = output.expect("the database's own program runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(ToOwned::to_owned)
-            .collect()
+        self.place.reader.lines(query)
+    }
+
+    /// Its database as its own program shows it.
+    pub fn reader(&self) -> &Reader {
+        &self.place.reader
+    }
+
+    /// Its database opened once more, as by another process.
+    pub async fn another_store(&self) -> Store {
+        let hash_key = HashKey::from_bytes([2; 32]);
+        let opened = self.place.open().await.expect("the same database");
+        Store::new(opened, &hash_key).await.expect("a store")
     }
 
     /// Asks as the administrator.
@@ -319,28 +308,29 @@ impl Place {
     async fn new(database: Database) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let reader = match database {
-            Database::Sqlite => {
-                let file = dir.path().join("tollgate.db");
-                ("sqlite3", file.to_str().unwrap().to_owned())
-            }
-            Database::Postgres => ("psql", new_postgres_database().await),
+            Database::Sqlite => Reader::sqlite(&dir.path().join("tollgate.db")),
+            Database::Postgres => Reader::postgres(&new_postgres_database().await),
         };
         Self { reader, dir }
     }
 
     /// Opens it as a control plane does, which brings its schema up to date.
     pub async fn open(&self) -> Result<store::Database, StoreError> {
-        match &self.reader {
-            ("psql", url) => store::Database::open_postgres(url).await,
-            (_, file) => store::Database::open_sqlite(file.as_ref()).await,
+        let name = self.reader.database();
+        if self.reader.is_postgres() {
+            store::Database::open_postgres(name).await
+        } else {
+            store::Database::open_sqlite(name.as_ref()).await
         }
     }
 
     /// A connection of the test's own.
     pub async fn connection(&self) -> Sql {
-        match &self.reader {
-            ("psql", url) => Sql::postgres(url).await,
-            (_, file) => Sql::sqlite(file.as_ref()).await,
+        let name = self.reader.database();
+        if self.reader.is_postgres() {
+            Sql::postgres(name).await
+        } else {
+            Sql::sqlite(name.as_ref()).await
         }
     }
 }

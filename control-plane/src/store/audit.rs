@@ -12,7 +12,7 @@ use activation_token::credential::HashKey;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
-use super::engine::Inner;
+use super::engine::WriteConn;
 use super::{Link, StoreError, inconsistent, on, row, time};
 use crate::domain::audit::{Entry, Filter};
 use crate::domain::{Event, Requester};
@@ -158,11 +158,11 @@ impl Chain {
 
     /// The end of the log, given its newest number. Rows of a release that did not chain yet are
     /// chained now.
-    pub(super) async fn head(&self, inner: &mut Inner, newest: i64) -> Result<Head, StoreError> {
+    pub(super) async fn head(&self, conn: &mut WriteConn, newest: i64) -> Result<Head, StoreError> {
         if newest == 0 {
             return Ok(Head::start());
         }
-        let mac = on!(inner.link(), |c| {
+        let mac = on!(conn.link(), |c| {
             let row = sqlx::query_as::<_, (Option<String>,)>(MAC).bind(newest);
             row.fetch_optional(c).await
         })?;
@@ -171,15 +171,15 @@ impl Chain {
                 sequence: newest,
                 mac,
             }),
-            Some((None,)) => self.seal(inner).await,
+            Some((None,)) => self.seal(conn).await,
             None => Err(inconsistent("audit", &newest)("sequence")),
         }
     }
 
-    async fn seal(&self, inner: &mut Inner) -> Result<Head, StoreError> {
-        let mut head = head(inner.link()).await?;
+    async fn seal(&self, conn: &mut WriteConn) -> Result<Head, StoreError> {
+        let mut head = head(conn.link()).await?;
         loop {
-            let rows = after(inner.link(), head.sequence, PAGE_ROWS).await?;
+            let rows = after(conn.link(), head.sequence, PAGE_ROWS).await?;
             if rows.is_empty() {
                 return Ok(head);
             }
@@ -188,7 +188,7 @@ impl Chain {
                     sequence: row.sequence,
                     mac: self.mac(&head.mac, &row),
                 };
-                on!(inner.link(), |c| sqlx::query(SEAL)
+                on!(conn.link(), |c| sqlx::query(SEAL)
                     .bind(head.sequence)
                     .bind(&head.mac)
                     .execute(c)

@@ -149,7 +149,6 @@ impl Store {
     /// Lets running changes end and closes every connection.
     pub async fn close(&self) {
         self.writer.close().await;
-        self.database.0.close().await;
     }
 }
 

@@ -32,7 +32,7 @@ impl Store {
                     }
                     sleep(AGAIN).await;
                     if let Ok(newest) = self.newest_change().await {
-                        self.changes.heard(newest);
+                        self.changes.announce(newest);
                     }
                 }
             }
@@ -46,12 +46,12 @@ impl Store {
         *failing = false;
         loop {
             // At first as well: nothing is told of what came before listening began.
-            self.changes.heard(self.newest_change().await?);
+            self.changes.announce(self.newest_change().await?);
             let mut news = pin!(listener.try_recv());
             let told = loop {
                 tokio::select! {
                     told = &mut news => break told?,
-                    () = sleep(every) => self.changes.heard(self.newest_change().await?),
+                    () = sleep(every) => self.changes.announce(self.newest_change().await?),
                 }
             };
             if told.is_none() {
