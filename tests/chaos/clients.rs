@@ -9,7 +9,7 @@ use control_plane::store::{Database, Store, audit};
 use futures_util::future::join_all;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use tests::{Ledger, Sql};
+use tests::{Ledger, Reader};
 
 /// A failing test ends after this time.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -264,7 +264,7 @@ impl Clients {
     }
 
     /// Everything that was promised is there and nothing else, and the log tells the same.
-    pub fn compare(&mut self, sql: &Sql) {
+    pub fn compare(&mut self, sql: &Reader) {
         self.ledger.read_on(sql);
         self.ledger.compare(sql);
         let all = || self.workers.iter().flat_map(|worker| &worker.licenses);
@@ -328,7 +328,7 @@ pub async fn assert_chain_holds(database: Database, data: &std::path::Path) {
     let key = activation_token::credential::HashKey::from_bytes(bytes);
     let store = Store::new(database, &key).await.unwrap();
     let mut conn = store.read().await.unwrap();
-    let checked = audit::verify(&mut conn, store.chain(), None).await;
+    let checked = audit::verify(&mut conn, store.chain(), &[]).await;
     checked.unwrap().expect("a sound log");
     drop(conn);
     store.close().await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use control_plane::store::Database;
-use tests::{COMMERCE, Sql, Tollgate};
+use tests::{COMMERCE, Reader, Tollgate};
 
 use crate::clients::{Clients, Random, assert_chain_holds};
 
@@ -13,7 +13,7 @@ const CYCLES: u32 = 100;
 async fn killed_under_16_writers_nothing_acknowledged_is_lost_and_nothing_is_half_done() {
     let mut tollgate = Tollgate::start(COMMERCE).await;
     let file = tollgate.data().join("tollgate.db");
-    let sql = Sql::sqlite(&file);
+    let sql = Reader::sqlite(&file);
     let mut clients = Clients::new(&tollgate.operator_token);
     let mut random = Random(0xd1b5_4a32_d192_ed03);
     let (mut starting, begun) = (Duration::ZERO, Instant::now());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use control_plane::store::Database;
 use serde_json::json;
 use tempfile::TempDir;
-use tests::{COMMERCE, Sql, Tollgate};
+use tests::{COMMERCE, Reader, Tollgate};
 
 use crate::clients::{Clients, PATIENCE, assert_chain_holds};
 
@@ -96,7 +96,7 @@ async fn postgresql_crashes_under_load_and_nothing_acknowledged_is_lost_or_doubl
         working.until_acknowledged(100).await;
         clients = working.stop().await;
         clients.settle(&url).await;
-        clients.compare(&Sql::postgres(&server.url));
+        clients.compare(&Reader::postgres(&server.url));
     }
     println!(
         "{CYCLES} crashes, {} acknowledged, {} retried",

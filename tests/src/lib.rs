@@ -26,6 +26,7 @@ pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};
 pub use plane::Plane;
 pub use process::{Database, Tollgate, python, tollgate_command};
+pub use reader::Reader;
 pub use sql::Sql;
 
 /// The example manifest of a commerce platform.

@@ -88,7 +88,8 @@ impl Tollgate {
             Database::Postgres => Some(new_postgres_database().await),
         };
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-        let (child, control_plane, gate) = serve(dir.path(), database_url.as_deref(), &arguments).await;
+        let (child, control_plane, gate) =
+            serve(dir.path(), database_url.as_deref(), &arguments).await;
         let token = std::fs::read_to_string(dir.path().join("data/operator-token"));
         Self {
             control_plane,

@@ -372,6 +372,13 @@ impl Tx {
         Ok(Recorded(value))
     }
 
+    /// Has the next change that concerns gates numbered above `number`: they may have seen that
+    /// many in a database that is no longer here, and never go back.
+    pub async fn skip_changes(&mut self, number: i64) -> Result<(), StoreError> {
+        let newest = counters::value(self.link(), counters::CHANGE).await?;
+        counters::set(self.link(), counters::CHANGE, newest.max(number)).await
+    }
+
     /// Makes the change last, then announces it.
     pub async fn commit<T>(self, recorded: Recorded<T>) -> Result<T, StoreError> {
         self.finish().await?;
