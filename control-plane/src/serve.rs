@@ -120,11 +120,7 @@ impl Server {
                 max_stale_seconds: config.max_stale,
                 license_key_prefix: config.license_key_prefix,
                 registry_url: registry_url.clone(),
-                webhook_reach: if config.webhook_allow_internal {
-                    Reach::Internal
-                } else {
-                    Reach::Public
-                },
+                webhook_reach: Reach::allowing_internal(config.webhook_allow_internal),
             },
             clock: Arc::clone(&clock),
             entropy,
