@@ -233,11 +233,7 @@ fn policy(config: &Config, registry_url: Url) -> Policy {
         max_stale_seconds: config.max_stale,
         license_key_prefix: config.license_key_prefix.clone(),
         registry_url,
-        webhook_reach: if config.webhook_allow_internal {
-            Reach::Internal
-        } else {
-            Reach::Public
-        },
+        webhook_reach: Reach::allowing_internal(config.webhook_allow_internal),
     }
 }
 
