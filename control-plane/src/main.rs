@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(given) => serve(*given).await?,
+        Command::Serve(given) => Box::pin(serve(*given)).await?,
         Command::Config { given, json } => print_settings(*given, json)?,
         Command::Migrate(command) => return command.run().await,
         Command::Backup(command) => return command.run().await,

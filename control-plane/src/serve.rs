@@ -85,7 +85,6 @@ impl Server {
         let bind = |what, flag, address| bind(what, flag, address, scheme);
         let (listener, control_plane_url) = bind("control plane", "--listen", config.listen)?;
         let (gate_listener, gate_url) = bind("gate", "--gate-listen", config.gate_listen)?;
-        let key_rotation = config.key_rotation();
         let registry_url = config.gate_url.clone().unwrap_or_else(|| gate_url.clone());
 
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
@@ -118,26 +117,14 @@ impl Server {
             keyring,
             root_key,
             hash_key,
-            policy: Policy {
-                issuer: config.issuer,
-                audience: config.audience,
-                key_rotation,
-                token_life: SignedDuration::from_secs(config.token_life.into()),
-                max_stale_seconds: config.max_stale,
-                license_key_prefix: config.license_key_prefix,
-                registry_url: registry_url.clone(),
-                webhook_reach: if config.webhook_allow_internal {
-                    Reach::Internal
-                } else {
-                    Reach::Public
-                },
-            },
+            policy: policy(&config, registry_url.clone()),
             clock: Arc::clone(&clock),
             entropy,
         });
-        let new_operator_token = match is_new {
-            true => begin_anew(&operations, &data, chosen_token, given_key.take()).await?,
-            false => None,
+        let new_operator_token = if is_new {
+            begin_anew(&operations, &data, chosen_token, given_key.take()).await?
+        } else {
+            None
         };
         signing::begin(&operations, given_key).await?;
         operations.note_what_is_served().await.map_err(said)?;
@@ -233,6 +220,20 @@ async fn keep_notes(operations: Arc<Operations>) -> Infallible {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "notes could not be written");
         }
+    }
+}
+
+/// The vendor's choices.
+fn policy(config: &Config, registry_url: Url) -> Policy {
+    Policy {
+        issuer: config.issuer.clone(),
+        audience: config.audience.clone(),
+        key_rotation: config.key_rotation(),
+        token_life: SignedDuration::from_secs(config.token_life.into()),
+        max_stale_seconds: config.max_stale,
+        license_key_prefix: config.license_key_prefix.clone(),
+        registry_url,
+        webhook_reach: Reach::allowing_internal(config.webhook_allow_internal),
     }
 }
 

@@ -267,7 +267,7 @@ async fn a_filtered_log_is_what_looking_at_each_row_gives() {
                 .iter()
                 .map(|row| row[member].as_str().unwrap())
                 .collect();
-            let mut choices: Vec<_> = all.into_iter().take(3).collect();
+            let mut choices: Vec<_> = all.into_iter().take(2).collect();
             choices.extend(["nothing", ""]);
             choices
         };
@@ -317,7 +317,7 @@ async fn a_filtered_log_is_what_looking_at_each_row_gives() {
                 }
             }
         }
-        assert!(found > 40, "{found}");
+        assert!(found > 20, "{found}");
     }
 }
 

@@ -338,6 +338,7 @@ async fn whatever_happens_no_more_boxes_work_than_there_are_seats() {
                     }
                 }
             }
+            let revocations = plane.operations.snapshot().await.unwrap().revocations;
             let mut working = std::collections::BTreeSet::new();
             let mut alive = Vec::new();
             let clock = activation_token::clock::Clock::now(&*plane.clock);
@@ -347,7 +348,7 @@ async fn whatever_happens_no_more_boxes_work_than_there_are_seats() {
                     .claims(&token)
                     .filter(|claims| claims.expires_at > clock);
                 if let Some(claims) = claims
-                    && plane.passes(&token).await
+                    && plane.passes_by(&revocations, &token)
                 {
                     working.insert(claims.box_id.unwrap());
                     alive.push(token);

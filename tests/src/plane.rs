@@ -228,15 +228,20 @@ impl Plane {
 
     /// Whether a gate that has the newest snapshot lets a token pass.
     pub async fn passes(&self, token: &Value) -> bool {
+        let snapshot = self.operations.snapshot().await.expect("a snapshot");
+        self.passes_by(&snapshot.revocations, token)
+    }
+
+    /// Whether a gate lets a token pass that knows of these revocations.
+    pub fn passes_by(&self, revocations: &Revocations, token: &Value) -> bool {
         let Some(claims) = self.claims(token) else {
             return false;
         };
-        let snapshot = self.operations.snapshot().await.expect("a snapshot");
-        let Revocations { licenses, boxes } = snapshot.revocations;
+        let mut licenses = revocations.licenses.iter();
         let of_license = licenses
-            .iter()
             .any(|entry| entry.id == claims.license_id && claims.issued_at <= entry.issued_until);
-        let of_box = boxes.iter().any(|entry| {
+        let mut boxes = revocations.boxes.iter();
+        let of_box = boxes.any(|entry| {
             Some(&entry.id) == claims.box_id.as_ref() && claims.issued_at <= entry.issued_until
         });
         !of_license && !of_box

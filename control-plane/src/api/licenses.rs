@@ -13,12 +13,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::caller::{Allowed, ReadLicenses, WriteLicenses};
-use super::json::{present, shown};
+use super::json::shown;
 use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::{self, Query};
 use super::write::{Command, Halt};
 use crate::domain::license::TierSource;
-use crate::domain::{ExpiryStrategy, License, LicenseId, Refusal, Status};
+use crate::domain::{ExpiryStrategy, License, LicenseId, Patch, Refusal, Status};
 use crate::operations::{Issued, LicenseChange, NewLicense, Operations};
 use crate::store::licenses;
 
@@ -74,27 +74,33 @@ impl From<IssueRequest> for NewLicense {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ChangeRequest {
     /// The tier; `null` to follow the customer's.
-    #[serde(default, deserialize_with = "present")]
-    tier: Option<Option<String>>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    tier: Patch<String>,
     /// The expiry; `null` for never.
-    #[serde(default, deserialize_with = "present")]
-    expires_at: Option<Option<Timestamp>>,
+    #[serde(default)]
+    #[schema(value_type = Option<Timestamp>)]
+    expires_at: Patch<Timestamp>,
     /// What an expired license is still good for; `null` for nothing.
-    #[serde(default, deserialize_with = "present")]
-    expiry_strategy: Option<Option<ExpiryStrategy>>,
+    #[serde(default)]
+    #[schema(value_type = Option<ExpiryStrategy>)]
+    expiry_strategy: Patch<ExpiryStrategy>,
     /// For how many seconds it is good after the expiry; `null` for none.
-    #[serde(default, deserialize_with = "present")]
-    grace_seconds: Option<Option<u32>>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    grace_seconds: Patch<u32>,
     /// How many boxes; `null` for the tier's limit.
-    #[serde(default, deserialize_with = "present")]
-    max_boxes: Option<Option<u32>>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    max_boxes: Patch<u32>,
     /// After how many seconds a silent box loses its seat; `null` for never.
-    #[serde(default, deserialize_with = "present")]
-    lease_seconds: Option<Option<u32>>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    lease_seconds: Patch<u32>,
     /// All packages beyond the tier; `null` for none.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, max_items = 100)]
-    add_ons: Option<Option<Vec<PackageName>>>,
+    add_ons: Patch<Vec<PackageName>>,
     /// Notes to set; `null` takes one away, and what is not named stays.
     #[serde(default)]
     metadata: BTreeMap<String, Option<String>>,
@@ -288,11 +294,11 @@ pub(super) async fn change(
     let change = LicenseChange {
         tier: body.tier,
         expires_at: body.expires_at,
-        expiry_strategy: body.expiry_strategy.map(Option::unwrap_or_default),
-        grace_seconds: body.grace_seconds.map(Option::unwrap_or_default),
+        expiry_strategy: body.expiry_strategy,
+        grace_seconds: body.grace_seconds,
         max_boxes: body.max_boxes,
         lease_seconds: body.lease_seconds,
-        add_ons: body.add_ons.map(Option::unwrap_or_default),
+        add_ons: body.add_ons,
         metadata: body.metadata,
         reason: body.reason.map(super::reason).transpose()?,
     };

@@ -67,7 +67,7 @@ fn html(document: &Value) -> String {
         }
     }
     page += "<h2 id=\"schemas\">Schemas</h2>\n";
-    for (name, schema) in members(&document["components"]["schemas"]) {
+    for (name, schema) in members(at(document, "/components/schemas")) {
         page += &schema_html(name, schema);
     }
     page + "</main></body></html>\n"
@@ -155,7 +155,7 @@ fn operation_html(method: &str, path: &str, operation: &Value) -> String {
         }
         html += "</table>\n";
     }
-    for (kind, content) in members(&operation["requestBody"]["content"]) {
+    for (kind, content) in members(at(operation, "/requestBody/content")) {
         let _ = writeln!(
             html,
             "<p>Body: <code>{}</code> {}</p>",
@@ -286,6 +286,11 @@ fn escaped(text: &str) -> String {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// What a JSON pointer leads to, `null` where that is nothing.
+fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 use super::App;
 use super::boxes::{Nothing, ReasonQuery};
 use super::caller::{Allowed, ManageWebhooks, ReadSettings};
-use super::json::{present, shown};
+use super::json::shown;
 use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::Query;
 use super::write::{Command, Halt};
-use crate::domain::{DisabledReason, EventFilter, FieldError, Refusal, Webhook, WebhookId};
+use crate::domain::{DisabledReason, EventFilter, FieldError, Patch, Refusal, Webhook, WebhookId};
 use crate::operations::{NewWebhook, WebhookChange};
 use crate::store::webhooks;
 use crate::webhooks::message::WebhookSecret;
@@ -51,9 +51,9 @@ pub(super) struct ChangeRequest {
     #[schema(max_length = 2000)]
     url: Option<String>,
     /// A note for people.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(min_length = 1, max_length = 200)]
-    description: Option<Option<String>>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
+    description: Patch<String>,
     /// All types of events and prefixes.
     #[schema(max_items = 50)]
     events: Option<Vec<String>>,

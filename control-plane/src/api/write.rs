@@ -87,7 +87,7 @@ pub(super) async fn read(body: RequestBody, bytes_max: usize) -> Result<Bytes, P
         .await
         .map_err(|error| {
             let too_large = std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+                .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
             if too_large {
                 let detail = format!("a body has at most {bytes_max} bytes here");
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)

@@ -7,6 +7,7 @@ pub mod credential;
 pub mod customer;
 pub mod id;
 pub mod license;
+pub mod patch;
 pub mod refusal;
 pub mod signing_key;
 pub mod webhook;
@@ -16,6 +17,7 @@ pub use credential::{Caller, Credential, Right, Role};
 pub use customer::{AssignmentSource, CustomerTier};
 pub use id::{BoxId, CredentialId, LicenseId, TokenId, WebhookId};
 pub use license::{ActivatedBox, Decision, ExpiryStrategy, License, Status, Unusable};
+pub use patch::Patch;
 pub use refusal::{FieldError, Refusal};
 pub use signing_key::{
     KeyPolicy, KeyRecord, KeyRing, KeyState, KeyStatus, Removal, RotationRefused,

@@ -7,26 +7,28 @@ use manifest::PackageName;
 
 use super::issue_license::state;
 use super::{Error, Operations, license};
-use crate::domain::{Decision, Event, ExpiryStrategy, License, LicenseId, Refusal, Requester};
+use crate::domain::{
+    Decision, Event, ExpiryStrategy, License, LicenseId, Patch, Refusal, Requester,
+};
 use crate::store::{Recorded, Tx, boxes, licenses};
 
-/// What is to change; what is none stays. Where a member may be taken away, the inner none does.
+/// What is to change.
 #[derive(Debug, Clone, Default)]
 pub struct LicenseChange {
-    /// The tier, or none to follow the customer's.
-    pub tier: Option<Option<String>>,
-    /// The end, or none for ever.
-    pub expires_at: Option<Option<Timestamp>>,
+    /// The tier; cleared, it follows the customer's.
+    pub tier: Patch<String>,
+    /// The end; cleared, there is none.
+    pub expires_at: Patch<Timestamp>,
     /// What happens then.
-    pub expiry_strategy: Option<ExpiryStrategy>,
+    pub expiry_strategy: Patch<ExpiryStrategy>,
     /// For how many seconds it is good after the expiry.
-    pub grace_seconds: Option<u32>,
-    /// How many boxes, or none to follow the tier's limit.
-    pub max_boxes: Option<Option<u32>>,
-    /// For how many seconds a silent box keeps its seat, or none for ever.
-    pub lease_seconds: Option<Option<u32>>,
+    pub grace_seconds: Patch<u32>,
+    /// How many boxes; cleared, the tier's limit counts.
+    pub max_boxes: Patch<u32>,
+    /// For how many seconds a silent box keeps its seat; cleared, for ever.
+    pub lease_seconds: Patch<u32>,
     /// Packages beyond the tier, in place of all there were.
-    pub add_ons: Option<Vec<PackageName>>,
+    pub add_ons: Patch<Vec<PackageName>>,
     /// Notes to set, or with none to take away.
     pub metadata: BTreeMap<String, Option<String>>,
     /// Why.
@@ -90,23 +92,25 @@ impl Operations {
             decision: Decision::Active,
             expires_at: Some(Timestamp::MAX),
             expiry_strategy: ExpiryStrategy::default(),
-            grace_seconds: change.grace_seconds.unwrap_or(0),
-            max_boxes: change.max_boxes.flatten(),
-            lease_seconds: change.lease_seconds.flatten(),
-            add_ons: change.add_ons.clone().unwrap_or_default(),
+            grace_seconds: change.grace_seconds.apply_or_default(0),
+            max_boxes: change.max_boxes.apply(None),
+            lease_seconds: change.lease_seconds.apply(None),
+            add_ons: change.add_ons.value().cloned().unwrap_or_default(),
             metadata: metadata.collect(),
             narrowed_at: None,
             created_at: Timestamp::UNIX_EPOCH,
             boxes_used: 0,
         };
         self.check_fields(&stand_in, None)?;
-        self.tier_name(change.tier.as_ref().and_then(Option::as_deref))?;
+        self.tier_name(change.tier.value().map(String::as_str))?;
         self.check_add_ons(&stand_in)
     }
 
     fn changed(&self, mut license: License, change: LicenseChange) -> Result<License, Refusal> {
-        if let Some(tier) = change.tier {
-            license.tier = self.tier_name(tier.as_deref())?;
+        match change.tier {
+            Patch::Keep => {}
+            Patch::Clear => license.tier = None,
+            Patch::Set(tier) => license.tier = Some(self.find_tier(&tier)?.name().clone()),
         }
         for (key, value) in change.metadata {
             match value {
@@ -115,12 +119,14 @@ impl Operations {
             };
         }
         Ok(License {
-            expires_at: change.expires_at.unwrap_or(license.expires_at),
-            expiry_strategy: change.expiry_strategy.unwrap_or(license.expiry_strategy),
-            grace_seconds: change.grace_seconds.unwrap_or(license.grace_seconds),
-            max_boxes: change.max_boxes.unwrap_or(license.max_boxes),
-            lease_seconds: change.lease_seconds.unwrap_or(license.lease_seconds),
-            add_ons: change.add_ons.unwrap_or(license.add_ons),
+            expires_at: change.expires_at.apply(license.expires_at),
+            expiry_strategy: change
+                .expiry_strategy
+                .apply_or_default(license.expiry_strategy),
+            grace_seconds: change.grace_seconds.apply_or_default(license.grace_seconds),
+            max_boxes: change.max_boxes.apply(license.max_boxes),
+            lease_seconds: change.lease_seconds.apply(license.lease_seconds),
+            add_ons: change.add_ons.apply_or_default(license.add_ons),
             ..license
         })
     }

@@ -7,7 +7,7 @@ use url::Url;
 use super::{Error, Fault, Operations};
 use crate::domain::webhook::WEBHOOKS_MAX;
 use crate::domain::{
-    DisabledReason, Event, EventFilter, FieldError, Refusal, Requester, Webhook, WebhookId,
+    DisabledReason, Event, EventFilter, FieldError, Patch, Refusal, Requester, Webhook, WebhookId,
 };
 use crate::seal::Sealer;
 use crate::store::{Recorded, StoreError, Tx, audit, deliveries, webhooks};
@@ -35,8 +35,8 @@ pub struct NewWebhook {
 pub struct WebhookChange {
     /// Where it listens.
     pub url: Option<Url>,
-    /// A note for people, or none.
-    pub description: Option<Option<String>>,
+    /// A note for people.
+    pub description: Patch<String>,
     /// What it is told of.
     pub events: Option<EventFilter>,
     /// Whether it is told.
@@ -110,7 +110,7 @@ impl Operations {
         change: WebhookChange,
     ) -> Result<Recorded<Webhook>, Error> {
         let now = self.clock.now();
-        let description = change.description.as_ref().and_then(Option::as_deref);
+        let description = change.description.value().map(String::as_str);
         self.check_webhook(change.url.as_ref(), description, change.events.as_ref())?;
         let before = webhook(tx, id).await?;
         let mut after = before.clone();
@@ -118,7 +118,7 @@ impl Operations {
             after.url = url;
             after.forgive();
         }
-        after.description = change.description.unwrap_or(after.description);
+        after.description = change.description.apply(after.description);
         after.events = change.events.unwrap_or(after.events);
         match change.enabled {
             Some(true) => {

@@ -53,6 +53,15 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// As the vendor says.
+    pub fn allowing_internal(internal: bool) -> Self {
+        if internal {
+            Self::Internal
+        } else {
+            Self::Public
+        }
+    }
+
     /// What is wrong with an address as it is written, if anything.
     pub fn error(self, url: &Url) -> Option<&'static str> {
         let internal = self == Self::Internal;
