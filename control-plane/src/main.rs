@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use control_plane::serve::{Secrets, Server};
-use control_plane::settings::{self, Given};
+use control_plane::settings::{self, Given, secret};
 use control_plane::{cli, demo, telemetry};
 use registry_gate::server::stop_signal;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 /// License activation and package gating for vendors of self-hosted software
 #[derive(Parser)]
@@ -96,7 +96,7 @@ async fn serve(given: Given) -> anyhow::Result<()> {
     let served = async {
         let secrets = Secrets {
             operator_token: secret("TOLLGATE_OPERATOR_TOKEN"),
-            key_passphrase: secret("TOLLGATE_KEY_PASSPHRASE"),
+            key_passphrase: secret(settings::KEY_PASSPHRASE),
         };
         let server = Server::open(config, secrets).await?;
         announce(&server);
@@ -147,11 +147,6 @@ fn announce(server: &Server) {
 
 fn url(url: &url::Url) -> &str {
     url.as_str().trim_end_matches('/')
-}
-
-fn secret(variable: &str) -> Option<SecretString> {
-    let value = std::env::var(variable).ok()?;
-    (!value.is_empty()).then(|| SecretString::from(value))
 }
 
 #[expect(

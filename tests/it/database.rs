@@ -200,3 +200,27 @@ async fn the_audit_log_is_checked_printed_and_exported_while_a_server_runs() {
         ");
     });
 }
+
+#[tokio::test]
+async fn commands_take_the_passphrase_of_the_keys() {
+    let home = Home::served(Database::Sqlite).await;
+    std::fs::write(home.path("passphrase"), "open sesame\n").unwrap();
+    let passphrase = ["--key-passphrase-file", "passphrase"];
+    let with = |command: &[&'static str]| [command, &passphrase].concat();
+    // A look at plain keys encrypts none of them.
+    let plain = std::fs::read(home.data("hash-key")).unwrap();
+    assert_eq!(home.say(&with(&["audit", "verify"])).await.code, 0);
+    assert_eq!(std::fs::read(home.data("hash-key")).unwrap(), plain);
+    assert_eq!(home.say(&["backup", "copy.db"]).await.code, 0);
+    let restored = home.say(&with(&["restore", "copy.db", "--yes"])).await;
+    assert_eq!(restored.code, 0, "{}", restored.text);
+    assert_ne!(std::fs::read(home.data("hash-key")).unwrap(), plain);
+    assert_eq!(home.say(&with(&["audit", "verify"])).await.code, 0);
+    let without = home.say(&["audit", "verify"]).await;
+    assert_eq!(without.code, 1);
+    assert!(
+        without.text.contains("`key-passphrase-file`"),
+        "{}",
+        without.text
+    );
+}

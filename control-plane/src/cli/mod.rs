@@ -9,11 +9,13 @@ mod migrate;
 mod restore;
 
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use crate::data_dir::DataDir;
-use crate::settings::Config;
+use crate::entropy::OsEntropy;
+use crate::settings::{Config, KEY_PASSPHRASE, secret};
 use crate::store::Database;
 
 pub use audit::Audit;
@@ -23,12 +25,20 @@ pub use restore::Restore;
 
 /// The data directory, beside whoever works in it.
 fn look(config: &Config) -> anyhow::Result<DataDir> {
-    DataDir::look(&config.data)
+    unlocked(DataDir::look(&config.data)?, config)
 }
 
 /// The data directory, for this process alone.
 fn lock(config: &Config) -> anyhow::Result<DataDir> {
-    DataDir::open(&config.data)
+    unlocked(DataDir::open(&config.data)?, config)
+}
+
+/// With the passphrase of its keys, where they have one.
+fn unlocked(data: DataDir, config: &Config) -> anyhow::Result<DataDir> {
+    match config.key_passphrase(secret(KEY_PASSPHRASE))? {
+        Some(passphrase) => data.protect(passphrase, Arc::new(OsEntropy)),
+        None => Ok(data),
+    }
 }
 
 /// Opens the database for reading alone; its schema stays what it is. None where there is none.

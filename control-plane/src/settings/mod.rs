@@ -89,6 +89,9 @@ settings! {
         ];
 }
 
+/// The variable with the passphrase that the keys are encrypted with.
+pub const KEY_PASSPHRASE: &str = "TOLLGATE_KEY_PASSPHRASE";
+
 const LIFE_SECONDS: std::ops::RangeInclusive<u32> = 60..=86_400;
 const SHUTDOWN_DELAY_MAX: u32 = 600;
 const KEY_ROTATION_DAYS_MAX: u32 = 3650;
@@ -226,6 +229,12 @@ fn seconds(key: &str, value: u32) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A secret that a variable tells; it stands on no command line.
+pub fn secret(variable: &str) -> Option<SecretString> {
+    let value = std::env::var(variable).ok()?;
+    (!value.is_empty()).then(|| SecretString::from(value))
 }
 
 /// A secret from a file, without the line end that editors add.
