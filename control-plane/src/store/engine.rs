@@ -30,6 +30,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A server that answers nothing at all any more is given up, later than it would give up itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
+/// A connection that was good so short a time ago is good.
+const TRIED_FOR: Duration = Duration::from_secs(1);
 /// A writer elsewhere that hangs may not hold up everybody: milliseconds.
 const POSTGRES_LIMITS: [(&str, &str); 3] = [
     ("lock_timeout", "10000"),
@@ -43,7 +45,7 @@ pub(super) enum Engine {
     /// An SQLite file.
     Sqlite {
         read: SqlitePool,
-        write: SqliteConnectOptions,
+        write: Box<SqliteConnectOptions>,
     },
     /// A PostgreSQL server. Its pool knows how to connect.
     Postgres { read: PgPool },
@@ -89,6 +91,7 @@ impl Engine {
             .test_before_acquire(false)
             .connect_with(write.clone().read_only(true))
             .await?;
+        let write = Box::new(write);
         Ok(Self::Sqlite { read, write })
     }
 
@@ -100,10 +103,20 @@ impl Engine {
         let mut connection = options.connect().await?;
         migrator().run(&mut connection).await?;
         connection.close().await?;
-        // Each connection is tried before its use: a server that was restarted costs no request.
+        // A connection is tried before its use, unless it was in use just now: a server that was
+        // restarted costs no request but those that run.
         let read = PgPoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for >= TRIED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres { read })

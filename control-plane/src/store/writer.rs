@@ -200,7 +200,7 @@ impl Keeper {
         };
         let mut lent = Arc::clone(&batch).lock_owned().await;
         let mut turn = first;
-        let left = loop {
+        let order = loop {
             if let Err(error) = lent.prepare().await {
                 // All that stands in the transaction is lost. A new one may fare better.
                 self.batch = None;
@@ -234,7 +234,7 @@ impl Keeper {
                 lent.end(Err(error));
             }
         }
-        left
+        order
     }
 
     /// Begins a transaction, on a new connection where there is none or the old one is no longer
@@ -284,7 +284,10 @@ impl Batch {
     /// Keeps other processes out of the transaction that has begun, and sees where the log ends.
     async fn start(&mut self, chain: &audit::Chain) -> Result<(), StoreError> {
         let newest = answer(counters::hold(self.conn.link(), counters::AUDIT)).await?;
-        self.head = chain.head(&mut self.conn, newest).await?;
+        // Nobody else has written since: the end is where this process left it.
+        if newest != self.head.sequence {
+            self.head = chain.head(&mut self.conn, newest).await?;
+        }
         self.point = Point::Fresh;
         self.changes = 0;
         self.announced = None;
@@ -316,10 +319,10 @@ impl Batch {
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
+        self.take_back().await?;
         if self.changes == 0 {
             return self.conn.run(ROLLBACK).await;
         }
-        self.take_back().await?;
         let newest = self.head.sequence;
         answer(counters::set(self.conn.link(), counters::AUDIT, newest)).await?;
         self.conn.run(COMMIT).await?;
