@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use tests::{Ledger, Sql};
 
 /// A failing test ends after this time.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Numbers that look random and are the same each time.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -50,7 +50,7 @@ struct Request {
 }
 
 /// One client, with licenses that nobody else touches.
-pub struct Worker {
+pub(crate) struct Worker {
     name: String,
     client: Client,
     operator: String,
@@ -209,14 +209,14 @@ impl Worker {
 }
 
 /// Sixteen clients.
-pub struct Clients {
+pub(crate) struct Clients {
     workers: Vec<Worker>,
     acknowledged: Arc<AtomicU64>,
     ledger: Ledger,
 }
 
 /// Clients that write.
-pub struct Working {
+pub(crate) struct Working {
     tasks: Vec<tokio::task::JoinHandle<Worker>>,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
@@ -224,7 +224,7 @@ pub struct Working {
 }
 
 impl Clients {
-    pub fn new(operator: &str) -> Self {
+    pub(crate) fn new(operator: &str) -> Self {
         Self {
             workers: (0..16).map(|nth| Worker::new(nth, operator)).collect(),
             acknowledged: Arc::default(),
@@ -232,7 +232,7 @@ impl Clients {
         }
     }
 
-    pub fn start(self, url: &str) -> Working {
+    pub(crate) fn start(self, url: &str) -> Working {
         let stop = Arc::<AtomicBool>::default();
         let tasks = self.workers.into_iter().map(|mut worker| {
             let (url, stop) = (url.to_owned(), Arc::clone(&stop));
@@ -250,21 +250,21 @@ impl Clients {
         }
     }
 
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
-    pub fn retried(&self) -> u64 {
+    pub(crate) fn retried(&self) -> u64 {
         self.workers.iter().map(|worker| worker.retried).sum()
     }
 
     /// Lets all learn what they do not know yet.
-    pub async fn settle(&mut self, url: &str) {
+    pub(crate) async fn settle(&mut self, url: &str) {
         join_all(self.workers.iter_mut().map(|worker| worker.settle(url))).await;
     }
 
     /// Everything that was promised is there and nothing else, and the log tells the same.
-    pub fn compare(&mut self, sql: &Sql) {
+    pub(crate) fn compare(&mut self, sql: &Sql) {
         self.ledger.read_on(sql);
         self.ledger.compare(sql);
         let all = || self.workers.iter().flat_map(|worker| &worker.licenses);
@@ -294,12 +294,12 @@ impl Clients {
 
 impl Working {
     /// How many requests were answered, ever.
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
     /// Waits until so many more were answered.
-    pub async fn until_acknowledged(&self, more: u64) {
+    pub(crate) async fn until_acknowledged(&self, more: u64) {
         let (target, begun) = (self.acknowledged() + more, Instant::now());
         while self.acknowledged() < target {
             assert!(begun.elapsed() < PATIENCE, "the clients get no answers");
@@ -309,7 +309,7 @@ impl Working {
         }
     }
 
-    pub async fn stop(self) -> Clients {
+    pub(crate) async fn stop(self) -> Clients {
         self.stop.store(true, Ordering::SeqCst);
         let workers = join_all(self.tasks).await;
         Clients {
@@ -321,7 +321,7 @@ impl Working {
 }
 
 /// Checks the chain of the audit log with the key in the data directory.
-pub async fn assert_chain_holds(database: Database, data: &std::path::Path) {
+pub(crate) async fn assert_chain_holds(database: Database, data: &std::path::Path) {
     let text = std::fs::read_to_string(data.join("hash-key")).unwrap();
     let bytes = data_encoding::HEXLOWER.decode(text.trim_end().as_bytes());
     let bytes = bytes.unwrap().try_into().unwrap();
