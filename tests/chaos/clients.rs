@@ -15,7 +15,7 @@ use tests::{Ledger, Reader};
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Numbers that look random and are the same each time.
-pub(crate) struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     pub(crate) fn below(&mut self, end: u64) -> u64 {

@@ -110,7 +110,7 @@ impl Vendor {
         };
         for sample in samples::all(&crate::tiers(manifest)).unwrap() {
             let mut response = send(request(&sample)).await;
-            // A gate elsewhere hears of a new publisher a little later, and opens a little later.
+            // A gate elsewhere hears of the tiers, and of a new publisher, a little later.
             while gate != self.gate && [401, 503].contains(&response.status().as_u16()) {
                 tokio::task::yield_now().await;
                 response = send(request(&sample)).await;
