@@ -17,16 +17,19 @@ use zeroize::Zeroizing;
 use crate::entropy::{Entropy, random};
 use crate::key_dir::KeyDir;
 use crate::secret_file::{self, Protection};
+use crate::store::audit::Head;
 
-/// An open data directory. No other process works on it meanwhile.
+/// An open data directory. No other process works on it meanwhile, unless it is only looked at.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     protection: Option<Protection>,
-    _lock: File,
+    /// None where it is only looked at.
+    lock: Option<File>,
 }
 
 const HASH_KEY: &str = "hash-key";
+const AUDIT_HEAD: &str = "audit-head";
 
 /// What to do where a key's file is missing.
 #[derive(Clone, Copy)]
@@ -57,7 +60,7 @@ impl DataDir {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
                 protection: None,
-                _lock: lock,
+                lock: Some(lock),
             }),
             Err(TryLockError::WouldBlock) => {
                 bail!("another tollgate is at work in the data directory `{shown}`")
@@ -66,6 +69,26 @@ impl DataDir {
                 Err(error).with_context(|| format!("cannot lock the data directory `{shown}`"))
             }
         }
+    }
+
+    /// Looks at a directory that is there, also beside a server, and changes nothing in it.
+    pub fn look(path: &Path) -> anyhow::Result<Self> {
+        if !path.is_dir() {
+            bail!(
+                "there is no data directory `{}`\n  hint: name it with `--data`",
+                path.display()
+            );
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            protection: None,
+            lock: None,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Keeps the keys under a passphrase from now on. Files that are plain are encrypted when
@@ -81,7 +104,7 @@ impl DataDir {
 
     /// The SQLite database; made empty where it is missing, so that nobody else may read it.
     pub fn database(&self) -> anyhow::Result<PathBuf> {
-        let path = self.path.join("tollgate.db");
+        let path = self.database_file();
         OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -90,6 +113,33 @@ impl DataDir {
             .open(&path)
             .with_context(|| format!("cannot write the database `{}`", path.display()))?;
         Ok(path)
+    }
+
+    /// Where the SQLite database is, or would be.
+    pub fn database_file(&self) -> PathBuf {
+        self.path.join("tollgate.db")
+    }
+
+    /// The end of the audit log as it was noted beside the database, if it was.
+    pub fn audit_head(&self) -> anyhow::Result<Option<Head>> {
+        let path = self.path.join(AUDIT_HEAD);
+        let Some(bytes) = secret_file::read(&path)? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&bytes).ok();
+        let head = text.and_then(|text| text.parse().ok());
+        head.map(Some).with_context(|| {
+            format!(
+                "`{}` is damaged: it must hold one line, a row's number and its hash\n  \
+                 hint: put it back from a backup; without it nobody notices an older database",
+                path.display()
+            )
+        })
+    }
+
+    /// Notes the end of the audit log beside the database.
+    pub fn note_audit_head(&self, head: &Head) -> anyhow::Result<()> {
+        secret_file::write(&self.path.join(AUDIT_HEAD), &format!("{head}\n"))
     }
 
     /// The gate's own packages.
@@ -156,7 +206,7 @@ impl DataDir {
         let bytes =
             bytes.and_then(|bytes| Some(Zeroizing::new(<[u8; 32]>::try_from(&bytes[..]).ok()?)));
         let bytes = bytes.with_context(|| format!("`{shown}` is damaged"))?;
-        if self.protection.is_some() && !secret_file::is_sealed(text) {
+        if self.protection.is_some() && self.lock.is_some() && !secret_file::is_sealed(text) {
             secret_file::write(&path, &self.hash_key_text(&*bytes)?)?;
         }
         Ok(HashKey::from_bytes(*bytes))

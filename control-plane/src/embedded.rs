@@ -3,6 +3,7 @@
 //! The gate cannot tell this from a control plane elsewhere: if the database stops answering,
 //! its snapshot grows old and it closes, as it would there.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub async fn feed_once(operations: &Operations, gate: &SnapshotSender) -> anyhow
 }
 
 /// Hands the gate a snapshot after every change, and now and then without one. Never ends.
-pub async fn feed(operations: Arc<Operations>, gate: SnapshotSender) {
+pub async fn feed(operations: Arc<Operations>, gate: SnapshotSender) -> Infallible {
     let mut changes = operations.store.changes().subscribe();
     loop {
         // No news for a while is news enough: the snapshot's date must go on.

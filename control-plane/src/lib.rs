@@ -6,11 +6,13 @@
 
 pub mod api;
 pub mod changes;
+pub mod cli;
 pub mod data_dir;
 pub mod demo;
 pub mod domain;
 pub mod embedded;
 pub mod entropy;
+pub mod head_note;
 pub mod key_dir;
 pub mod keyring;
 pub mod metrics;
@@ -22,3 +24,4 @@ pub mod settings;
 pub mod signing;
 pub mod store;
 pub mod telemetry;
+pub mod webhooks;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use control_plane::serve::{Secrets, Server};
 use control_plane::settings::{self, Given};
-use control_plane::{demo, telemetry};
+use control_plane::{cli, demo, telemetry};
 use registry_gate::server::stop_signal;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -43,6 +43,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Bring the database's schema up to date without serving
+    ///
+    /// `serve` does so as well when it starts. The previous release may run meanwhile.
+    Migrate(Box<cli::Migrate>),
+    /// Copy the database into a file, also while a server runs
+    Backup(Box<cli::Backup>),
+    /// Put a backup in place of the database; the server must be stopped
+    ///
+    /// Says first what would be lost. The database that was there is kept beside, under a dated
+    /// name. Gates follow the restored one.
+    Restore(Box<cli::Restore>),
+    /// Check, print and export the audit log
+    #[command(subcommand)]
+    Audit(cli::Audit),
     /// See it work: sell, activate, install and refuse, on example packages
     ///
     /// Needs neither Node nor a network. Goes on serving afterwards, so that you can try it with
@@ -53,8 +67,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match Box::pin(run(cli)).await {
+        Ok(code) => code,
         Err(error) => {
             print_error(&error);
             ExitCode::FAILURE
@@ -62,33 +76,43 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
-    let stop = stop_signal().context("cannot wait for signals")?;
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(given) => {
-            let config = given.config()?;
-            let telemetry = telemetry::start(&config)?;
-            let served = async {
-                let secrets = Secrets {
-                    operator_token: secret("TOLLGATE_OPERATOR_TOKEN"),
-                    key_passphrase: secret("TOLLGATE_KEY_PASSPHRASE"),
-                };
-                let server = Server::open(config, secrets).await?;
-                announce(&server);
-                server.run(stop).await
-            };
-            let end = served.await;
-            telemetry.flush().await;
-            end
-        }
-        Command::Config { given, json } => print_settings(*given, json),
-        Command::Demo(options) => {
-            let telemetry = telemetry::start(&options.config()?)?;
-            let end = demo::run(options, stop).await;
-            telemetry.flush().await;
-            end
-        }
+        Command::Serve(given) => serve(*given).await?,
+        Command::Config { given, json } => print_settings(*given, json)?,
+        Command::Migrate(command) => return command.run().await,
+        Command::Backup(command) => return command.run().await,
+        Command::Restore(command) => return command.run().await,
+        Command::Audit(command) => return command.run().await,
+        Command::Demo(options) => run_demo(options).await?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(given: Given) -> anyhow::Result<()> {
+    let stop = stop_signal().context("cannot wait for signals")?;
+    let config = given.config()?;
+    let telemetry = telemetry::start(&config)?;
+    let served = async {
+        let secrets = Secrets {
+            operator_token: secret("TOLLGATE_OPERATOR_TOKEN"),
+            key_passphrase: secret("TOLLGATE_KEY_PASSPHRASE"),
+        };
+        let server = Server::open(config, secrets).await?;
+        announce(&server);
+        server.run(stop).await
+    };
+    let end = served.await;
+    telemetry.flush().await;
+    end
+}
+
+async fn run_demo(options: demo::Options) -> anyhow::Result<()> {
+    let stop = stop_signal().context("cannot wait for signals")?;
+    let telemetry = telemetry::start(&options.config()?)?;
+    let end = demo::run(options, stop).await;
+    telemetry.flush().await;
+    end
 }
 
 fn print_settings(given: Given, json: bool) -> anyhow::Result<()> {

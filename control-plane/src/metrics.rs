@@ -3,6 +3,7 @@
 //! There is one recorder a process, made when it is first needed, because that is what the
 //! numbers are about. Several routers in one process, as in tests, count into it together.
 
+use std::convert::Infallible;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,10 @@ const REQUESTS: &str = "tollgate_http_requests_total";
 const DURATION: &str = "tollgate_http_request_duration_seconds";
 /// Requests that wait for their answer.
 const IN_FLIGHT: &str = "tollgate_http_requests_in_flight";
+/// Changes that were committed.
+pub(crate) const CHANGES: &str = "tollgate_changes_total";
+/// Commits, each of one change or of several.
+pub(crate) const COMMITS: &str = "tollgate_commits_total";
 /// Always 1; its label is the version.
 const BUILD: &str = "tollgate_build_info";
 /// Whether the database answered this scrape.
@@ -33,6 +38,8 @@ pub(crate) const LICENSES: &str = "tollgate_licenses";
 pub(crate) const LICENSE_SECONDS_LEFT: &str = "tollgate_license_seconds_left";
 /// Seats of a license that are taken.
 pub(crate) const LICENSE_SEATS_USED: &str = "tollgate_license_seats_used";
+/// Messages that wait to be delivered, by webhook.
+pub(crate) const WEBHOOK_DELIVERIES_PENDING: &str = "tollgate_webhook_deliveries_pending";
 
 /// Upper ends, in seconds. The last but one is where a service is felt to be slow, the last where
 /// a request is given up.
@@ -80,6 +87,12 @@ fn describe() {
         Unit::Count,
         "Requests that wait for their answer."
     );
+    describe_counter!(CHANGES, Unit::Count, "Changes that were committed.");
+    describe_counter!(
+        COMMITS,
+        Unit::Count,
+        "Commits to the database, each of one change or of several."
+    );
     describe_gauge!(BUILD, "Always 1; the label is the version that runs.");
     describe_gauge!(
         DATABASE_UP,
@@ -92,7 +105,7 @@ fn describe() {
 }
 
 /// Keeps the recorder small. Never ends.
-pub async fn upkeep() {
+pub async fn upkeep() -> Infallible {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         ticks.tick().await;

@@ -1,5 +1,6 @@
 //! One process: control plane and gate over one data directory.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use manifest::{Manifest, TierSets};
 use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
 use registry_gate::{Gate, GateConfig, SnapshotSender, UpstreamConfig};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::data_dir::{DataDir, Keys};
@@ -24,13 +26,17 @@ use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, LastUsed, NewCredential, Operations, Policy, said};
 use crate::settings::Config;
 use crate::store::{Database, Store, facts};
-use crate::{api, embedded, metrics, signing};
+use crate::webhooks::reach::Reach;
+use crate::webhooks::{self, Dispatcher};
+use crate::{api, embedded, head_note, metrics, signing};
 
 /// How exact the time is at which a credential was used last.
 const NOTES_EVERY: Duration = Duration::from_secs(30);
 /// A vendor's own first token has at least this many bytes.
 const CHOSEN_TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
+/// At the latest after this time, a change of another control plane on the same database counts.
+const FOLLOW_EVERY: Duration = Duration::from_secs(5);
 /// How long the database may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,7 +65,7 @@ pub struct Server {
     shutdown_delay: Duration,
     snapshots: SnapshotSender,
     // Held until the end.
-    data: DataDir,
+    data: Arc<DataDir>,
 }
 
 impl Server {
@@ -87,6 +93,7 @@ impl Server {
         if let Some(passphrase) = passphrase {
             data = data.protect(passphrase, Arc::clone(&entropy))?;
         }
+        let data = Arc::new(data);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let database = open_database(&config, &data).await?;
         let is_new = database.is_new().await?;
@@ -100,6 +107,7 @@ impl Server {
         };
         let hash_key = data.hash_key(keys)?;
         let store = Store::new(database, &hash_key).await?;
+        head_note::check(&store, &data).await?;
         let keyring = signing::open(&store, &data, config.max_stale, clock.now()).await?;
         let root_key = root_key(&store, &data, &*entropy).await?;
         let operations = Arc::new(Operations {
@@ -118,6 +126,11 @@ impl Server {
                 max_stale_seconds: config.max_stale,
                 license_key_prefix: config.license_key_prefix,
                 registry_url: registry_url.clone(),
+                webhook_reach: if config.webhook_allow_internal {
+                    Reach::Internal
+                } else {
+                    Reach::Public
+                },
             },
             clock: Arc::clone(&clock),
             entropy,
@@ -128,6 +141,7 @@ impl Server {
         };
         signing::begin(&operations, given_key).await?;
         operations.note_what_is_served().await.map_err(said)?;
+        head_note::write(&operations.store, &data).await?;
 
         let upstream = config.upstream.map(|url| UpstreamConfig {
             token: upstream_token,
@@ -167,10 +181,18 @@ impl Server {
 
     /// Serves until `shutdown` is over, then lets running requests end.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let feed = tokio::spawn(embedded::feed(Arc::clone(&self.operations), self.snapshots));
-        let upkeep = tokio::spawn(metrics::upkeep());
-        let notes = tokio::spawn(keep_notes(Arc::clone(&self.operations)));
-        let keys = tokio::spawn(signing::tend(Arc::clone(&self.operations)));
+        let (operations, data) = (self.operations, self.data);
+        let store = operations.store.clone();
+        let dispatcher = Dispatcher::new(Arc::clone(&operations), webhooks::TIMEOUT)
+            .context("there is no client to tell webhooks with")?;
+        let mut background = JoinSet::new();
+        background.spawn(embedded::feed(Arc::clone(&operations), self.snapshots));
+        background.spawn(metrics::upkeep());
+        background.spawn(keep_notes(Arc::clone(&operations)));
+        background.spawn(signing::tend(Arc::clone(&operations)));
+        background.spawn(head_note::keep(store.clone(), Arc::clone(&data)));
+        background.spawn(async move { store.follow(FOLLOW_EVERY).await });
+        background.spawn(dispatcher.run());
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
@@ -189,23 +211,22 @@ impl Server {
             result = &mut servers => result,
             () = told => servers.await,
         };
-        feed.abort();
-        upkeep.abort();
-        notes.abort();
-        keys.abort();
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.operations.end())
-            .await
-            .is_err()
-        {
+        background.shutdown().await;
+        let end = async {
+            operations.denials.settle().await;
+            head_note::renew_or_warn(&operations.store, &data).await;
+            operations.end().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, end).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
-        drop(self.data);
+        drop(data);
         result.map(drop).context("a listener failed")
     }
 }
 
 /// Writes down now and then when credentials were used. Never ends.
-async fn keep_notes(operations: Arc<Operations>) {
+async fn keep_notes(operations: Arc<Operations>) -> Infallible {
     loop {
         tokio::time::sleep(NOTES_EVERY).await;
         if let Err(error) = operations.write_notes().await {
@@ -258,7 +279,8 @@ fn bind(
     Ok((listener, url))
 }
 
-async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Database> {
+/// Opens the database of the settings and brings its schema up to date.
+pub(crate) async fn open_database(config: &Config, data: &DataDir) -> anyhow::Result<Database> {
     if let Some(url) = &config.database_url {
         return Database::open_postgres(url.expose())
             .await

@@ -1,5 +1,6 @@
 //! The signing keys of a server: opened at the start, tended in the background.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +135,7 @@ async fn add(operations: &Operations, mut change: KeyChange, reason: &str) -> Re
 }
 
 /// Tends the keys now and then. Never ends.
-pub async fn tend(operations: Arc<Operations>) {
+pub async fn tend(operations: Arc<Operations>) -> Infallible {
     loop {
         if let Err(error) = operations.tend_signing_keys().await {
             let error = said(error);

@@ -346,7 +346,7 @@ async fn an_export_is_whole_and_in_order() {
         // The chain holds.
         let chain = plane.operations.store.chain();
         let mut conn = plane.operations.store.read().await.unwrap();
-        let head = control_plane::store::audit::verify(&mut conn, chain, None)
+        let head = control_plane::store::audit::verify(&mut conn, chain, &[])
             .await
             .unwrap();
         assert_eq!(u64::try_from(head.unwrap().sequence), Ok(rows));

@@ -54,7 +54,7 @@ impl Reader {
     }
 
     /// From now on it hears of every change, as the gate of `tollgate serve` does.
-    fn listen(&self, plane: &Plane) -> tokio::task::JoinHandle<()> {
+    fn listen(&self, plane: &Plane) -> tokio::task::JoinHandle<std::convert::Infallible> {
         let operations = Arc::clone(&plane.operations);
         tokio::spawn(embedded::feed(operations, self.sender.clone()))
     }

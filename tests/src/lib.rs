@@ -11,15 +11,23 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod home;
+pub mod ledger;
 pub mod npm;
 pub mod people;
 pub mod plane;
 pub mod process;
+pub mod reader;
+pub mod receiver;
+pub mod sql;
 
+pub use ledger::Ledger;
 pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};
 pub use plane::Plane;
 pub use process::{Database, Tollgate, python, tollgate_command};
+pub use reader::Reader;
+pub use sql::Sql;
 
 /// The example manifest of a commerce platform.
 pub const COMMERCE: &str = include_str!("../../manifest/examples/commerce.toml");

@@ -18,7 +18,8 @@ use control_plane::entropy::OsEntropy;
 use control_plane::keyring::Keyring;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
 use control_plane::signing;
-use control_plane::store::{self, Store};
+use control_plane::store::{self, Store, StoreError};
+use control_plane::webhooks::reach::Reach;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
@@ -27,6 +28,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::process::{Database, new_postgres_database};
+use crate::reader::Reader;
+use crate::sql::Sql;
 
 /// A control plane on one of the databases.
 pub struct Plane {
@@ -37,8 +40,12 @@ pub struct Plane {
     /// An administrator's token.
     pub admin: String,
     router: Router,
-    /// The program that reads its database, and the database.
-    reader: (&'static str, String),
+    place: Place,
+}
+
+/// A new database, empty still.
+pub struct Place {
+    reader: Reader,
     dir: TempDir,
 }
 
@@ -63,23 +70,17 @@ impl Plane {
     }
 
     async fn new(database: Database, manifest: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (opened, reader) = match database {
-            Database::Sqlite => {
-                let file = dir.path().join("tollgate.db");
-                let name = file.to_str().unwrap().to_owned();
-                (store::Database::open_sqlite(&file).await, ("sqlite3", name))
-            }
-            Database::Postgres => {
-                let url = new_postgres_database().await;
-                (store::Database::open_postgres(&url).await, ("psql", url))
-            }
-        };
+        Self::at(Place::new(database).await, manifest).await
+    }
+
+    /// A control plane over a database that may have something in it.
+    pub async fn at(place: Place, manifest: &str) -> Self {
+        let opened = place.open().await;
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
         let hash_key = HashKey::from_bytes([2; 32]);
         let store = Store::new(opened.expect("a new database"), &hash_key).await;
         let store = store.expect("a store");
-        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let data = DataDir::open(&place.dir.path().join("data")).unwrap();
         let day = SignedDuration::from_hours(24);
         let policy = KeyPolicy::new(SignedDuration::from_secs(900), day);
         let keys = data.signing_keys().unwrap();
@@ -102,6 +103,8 @@ impl Plane {
                 max_stale_seconds: 900,
                 license_key_prefix: "tgl_live".into(),
                 registry_url: "http://gate.example".parse().unwrap(),
+                // Receivers in tests are on this machine.
+                webhook_reach: Reach::Internal,
             },
         });
         let router = api::router(Arc::clone(&operations), Networks::default());
@@ -113,14 +116,31 @@ impl Plane {
             clock,
             admin,
             router,
-            reader,
-            dir,
+            place,
         }
+    }
+
+    /// The verbs of another process over the same database, with the same clock.
+    pub async fn replica(&self) -> Arc<Operations> {
+        let same = &self.operations;
+        let store = self.another_store().await;
+        Arc::new(Operations {
+            denials: Denials::new(store.clone(), self.clock.clone()),
+            last_used: LastUsed::default(),
+            store,
+            tiers: same.tiers.clone(),
+            clock: self.clock.clone(),
+            entropy: Arc::clone(&same.entropy),
+            keyring: Arc::clone(&same.keyring),
+            hash_key: same.hash_key.clone(),
+            root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
+            policy: same.policy.clone(),
+        })
     }
 
     /// Where its signing keys lie.
     pub fn key_files(&self) -> PathBuf {
-        self.dir.path().join("data/signing-keys")
+        self.place.dir.path().join("data/signing-keys")
     }
 
     /// The token of a new operator with this role.
@@ -128,30 +148,26 @@ impl Plane {
         make_operator(&self.operations, role).await
     }
 
+    /// A connection of the test's own to its database.
+    pub async fn connection(&self) -> Sql {
+        self.place.connection().await
+    }
+
     /// What the database's own program prints for a query: a row a line, columns between bars.
     pub fn sql(&self, query: &str) -> Vec<String> {
-        let (program, database) = &self.reader;
-        let flags: &[&str] = if *program == "psql" {
-            &["-qAt", "-c"]
-        } else {
-            &[]
-        };
-        let output = std::process::Command::new(program)
-            .arg(database)
-            .args(flags)
-            .arg(query)
-            .output();
-        let output = output.expect("the database's own program runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(ToOwned::to_owned)
-            .collect()
+        self.place.reader.lines(query)
+    }
+
+    /// Its database as its own program shows it.
+    pub fn reader(&self) -> &Reader {
+        &self.place.reader
+    }
+
+    /// Its database opened once more, as by another process.
+    pub async fn another_store(&self) -> Store {
+        let hash_key = HashKey::from_bytes([2; 32]);
+        let opened = self.place.open().await.expect("the same database");
+        Store::new(opened, &hash_key).await.expect("a store")
     }
 
     /// Asks as the administrator.
@@ -280,6 +296,43 @@ impl Plane {
 pub fn refused(answer: &Answer) -> (u16, &str) {
     let code = answer.body["code"].as_str();
     (answer.status.as_u16(), code.unwrap_or_default())
+}
+
+impl Place {
+    /// A database of its own on each engine.
+    pub async fn on_each() -> Vec<Self> {
+        let sqlite = Self::new(Database::Sqlite).await;
+        vec![sqlite, Self::new(Database::Postgres).await]
+    }
+
+    async fn new(database: Database) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let reader = match database {
+            Database::Sqlite => Reader::sqlite(&dir.path().join("tollgate.db")),
+            Database::Postgres => Reader::postgres(&new_postgres_database().await),
+        };
+        Self { reader, dir }
+    }
+
+    /// Opens it as a control plane does, which brings its schema up to date.
+    pub async fn open(&self) -> Result<store::Database, StoreError> {
+        let name = self.reader.database();
+        if self.reader.is_postgres() {
+            store::Database::open_postgres(name).await
+        } else {
+            store::Database::open_sqlite(name.as_ref()).await
+        }
+    }
+
+    /// A connection of the test's own.
+    pub async fn connection(&self) -> Sql {
+        let name = self.reader.database();
+        if self.reader.is_postgres() {
+            Sql::postgres(name).await
+        } else {
+            Sql::sqlite(name.as_ref()).await
+        }
+    }
 }
 
 /// Where a license is.

@@ -31,6 +31,7 @@ pub struct Tollgate {
     /// Its database, where that is not in the data directory.
     pub database_url: Option<String>,
     dir: TempDir,
+    arguments: Vec<String>,
     child: Child,
 }
 
@@ -82,43 +83,23 @@ impl Tollgate {
     pub async fn start_on(database: Database, manifest: &str, arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("tiers.toml"), manifest).expect("a manifest file");
-        let mut command = tollgate_command();
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--gate-listen",
-            "127.0.0.1:0",
-        ]);
-        command.arg("--data").arg(dir.path().join("data"));
-        command.arg("--manifest").arg(dir.path().join("tiers.toml"));
-        command.args(arguments);
         let database_url = match database {
             Database::Sqlite => None,
             Database::Postgres => Some(new_postgres_database().await),
         };
-        if let Some(url) = &database_url {
-            command.arg("--database-url").arg(url);
-        }
-        let (child, ready) = start(command).await;
-        let rest = ready
-            .strip_prefix("tollgate ready: control plane ")
-            .expect("the ready line");
-        let (control_plane, gate) = rest.split_once(", gate ").expect("two addresses");
+        let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+        let (child, control_plane, gate) =
+            serve(dir.path(), database_url.as_deref(), &arguments).await;
         let token = std::fs::read_to_string(dir.path().join("data/operator-token"));
         Self {
-            control_plane: control_plane.to_owned(),
-            gate: gate.to_owned(),
+            control_plane,
+            gate,
             operator_token: token.expect("the operator token").trim_end().to_owned(),
             database_url,
             dir,
+            arguments,
             child,
         }
-    }
-
-    /// The data directory.
-    pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
     }
 
     /// Reads all that it writes to standard error from now on: a pipe that nobody empties would
@@ -133,6 +114,23 @@ impl Tollgate {
         })
     }
 
+    /// Ends it as a power cut does.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("a running process");
+    }
+
+    /// Starts it again on its data, once it has ended. The addresses are new.
+    pub async fn start_again(&mut self) {
+        let database = self.database_url.as_deref();
+        (self.child, self.control_plane, self.gate) =
+            serve(self.dir.path(), database, &self.arguments).await;
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     /// Asks it to stop, as a service manager does, and waits until it has.
     pub async fn stop(mut self) -> std::process::ExitStatus {
         let id = self.child.id().expect("a running process").to_string();
@@ -140,6 +138,28 @@ impl Tollgate {
         assert!(killed.expect("kill runs").success());
         self.child.wait().await.expect("an exit status")
     }
+}
+
+/// Serves what is in a directory and returns both addresses.
+async fn serve(
+    dir: &Path,
+    database: Option<&str>,
+    arguments: &[String],
+) -> (Child, String, String) {
+    let mut command = tollgate_command();
+    let any = "127.0.0.1:0";
+    command.args(["serve", "--listen", any, "--gate-listen", any]);
+    command.arg("--data").arg(dir.join("data"));
+    command.arg("--manifest").arg(dir.join("tiers.toml"));
+    command.args(arguments);
+    if let Some(url) = database {
+        command.args(["--database-url", url]);
+    }
+    let (child, ready) = start(command).await;
+    let rest = ready.strip_prefix("tollgate ready: control plane ");
+    let rest = rest.expect("the ready line");
+    let (control_plane, gate) = rest.split_once(", gate ").expect("two addresses");
+    (child, control_plane.to_owned(), gate.to_owned())
 }
 
 /// Stops it and returns how it ended, with all that it wrote to standard error.

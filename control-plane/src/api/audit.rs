@@ -23,7 +23,7 @@ use crate::store::{StoreError, audit};
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditEntry)]
-pub(super) struct EntryView {
+pub(crate) struct EntryView {
     /// 1, 2, 3, without gaps.
     sequence: i64,
     at: Timestamp,

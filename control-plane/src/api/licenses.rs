@@ -8,12 +8,12 @@ use axum::response::Response;
 use jiff::Timestamp;
 use manifest::{Limit, PackageName};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::caller::{Allowed, ReadLicenses, WriteLicenses};
-use super::json::shown;
+use super::json::{present, shown};
 use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::{self, Query};
 use super::write::{Command, Halt};
@@ -100,13 +100,6 @@ pub(super) struct ChangeRequest {
     metadata: BTreeMap<String, Option<String>>,
     /// Why, for the audit log.
     reason: Option<String>,
-}
-
-/// A member that was sent, be it as `null`.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// Why an operator decides so.

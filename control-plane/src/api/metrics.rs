@@ -12,9 +12,10 @@ use super::App;
 use super::caller::{Allowed, ReadMetrics};
 use super::problem::ReadProblems;
 use crate::metrics::{
-    DATABASE_UP, LICENSE_SEATS_USED, LICENSE_SECONDS_LEFT, LICENSES, SNAPSHOT_NUMBER, recorder,
+    DATABASE_UP, LICENSE_SEATS_USED, LICENSE_SECONDS_LEFT, LICENSES, SNAPSHOT_NUMBER,
+    WEBHOOK_DELIVERIES_PENDING, recorder,
 };
-use crate::store::{StoreError, gauges};
+use crate::store::{StoreError, deliveries, gauges};
 
 /// Licenses are told of one by one from so long before their expiry on, and until so long after.
 const SOON: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -68,6 +69,15 @@ async fn from_database(app: &App) -> Result<String, StoreError> {
     let seats = gauges::seats(conn.link(), now, SERIES_MAX).await?;
     let help = "Seats of a license that are taken; of the 1,000 with the most.";
     family(&mut text, LICENSE_SEATS_USED, help, "license", seats);
+    let pending = deliveries::pending(conn.link()).await?;
+    let help = "Messages that wait to be delivered to a webhook that is enabled.";
+    family(
+        &mut text,
+        WEBHOOK_DELIVERIES_PENDING,
+        help,
+        "webhook",
+        pending,
+    );
     Ok(text)
 }
 

@@ -2,12 +2,13 @@
 //! handler says its path.
 
 mod activate;
-mod audit;
+pub(crate) mod audit;
 mod boxes;
 mod caller;
 pub mod client_address;
 mod credentials;
 mod customers;
+mod deliveries;
 mod gate;
 mod health;
 mod import;
@@ -24,6 +25,7 @@ mod request;
 mod signing_keys;
 mod streams;
 mod tiers;
+mod webhooks;
 mod write;
 
 use std::net::{IpAddr, SocketAddr};
@@ -146,6 +148,12 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(signing_keys::remove))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::replay))
+        .routes(routes!(deliveries::test))
         .routes(routes!(metrics::show))
         // Operators and applications.
         .routes(routes!(tiers::list))

@@ -36,6 +36,7 @@ use super::problem;
         (name = "tiers", description = "What can be sold"),
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),
+        (name = "webhooks", description = "Who is told of changes"),
         (name = "audit", description = "Who did what"),
         (name = "gates", description = "What registry gates decide by"),
         (name = "health", description = "Whether it runs"),

@@ -226,11 +226,14 @@ impl From<Refusal> for Problem {
             Refusal::LicenseNotFound
             | Refusal::BoxNotFound
             | Refusal::CredentialNotFound
+            | Refusal::WebhookNotFound
             | Refusal::CustomerTierNotFound
             | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
-            Refusal::LicenseRevoked | Refusal::LastAdmin | Refusal::KeyNotAdded(_) => {
-                StatusCode::CONFLICT
-            }
+            Refusal::LicenseRevoked
+            | Refusal::LastAdmin
+            | Refusal::WebhookDisabled
+            | Refusal::TooManyWebhooks
+            | Refusal::KeyNotAdded(_) => StatusCode::CONFLICT,
             Refusal::LicenseUnusable | Refusal::BoxLimitReached { .. } => StatusCode::FORBIDDEN,
         };
         Self {

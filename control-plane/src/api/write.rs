@@ -184,7 +184,10 @@ impl Write {
             let kept_after = now.saturating_sub(ANSWERS_KEPT).unwrap_or(now);
             let kept = kept_answers::find(write.tx.link(), &keeping.key_digest, kept_after).await?;
             if let Some(kept) = kept {
-                return Err(keeping.answered(&kept));
+                let halt = keeping.answered(&kept);
+                // The first request may stand in this very transaction, not yet committed.
+                write.tx.settled().await?;
+                return Err(halt);
             }
         }
         Ok(write)

@@ -9,6 +9,7 @@ pub mod id;
 pub mod license;
 pub mod refusal;
 pub mod signing_key;
+pub mod webhook;
 
 pub use audit::{Actor, Event, Requester};
 pub use credential::{Caller, Credential, Right, Role};
@@ -19,3 +20,4 @@ pub use refusal::{FieldError, Refusal};
 pub use signing_key::{
     KeyPolicy, KeyRecord, KeyRing, KeyState, KeyStatus, Removal, RotationRefused,
 };
+pub use webhook::{DeliveryStatus, DisabledReason, EventFilter, Webhook};

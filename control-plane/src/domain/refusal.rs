@@ -17,6 +17,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::signing_key::RotationRefused;
+use super::webhook::WEBHOOKS_MAX;
 
 /// An answer of "no" that the caller can act on. Its code is stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,12 @@ pub enum Refusal {
     CredentialNotFound,
     /// No tier was assigned to this customer.
     CustomerTierNotFound,
+    /// No webhook with this id.
+    WebhookNotFound,
+    /// Nothing is sent to a webhook that is disabled.
+    WebhookDisabled,
+    /// There are as many webhooks as there may be.
+    TooManyWebhooks,
     /// A revoked license stays as it is.
     LicenseRevoked,
     /// No signing key with this id.
@@ -115,6 +122,9 @@ impl Refusal {
             Self::BoxNotFound => "box_not_found",
             Self::CredentialNotFound => "credential_not_found",
             Self::CustomerTierNotFound => "customer_tier_not_found",
+            Self::WebhookNotFound => "webhook_not_found",
+            Self::WebhookDisabled => "webhook_disabled",
+            Self::TooManyWebhooks => "too_many_webhooks",
             Self::LicenseRevoked => "license_revoked",
             Self::SigningKeyNotFound => "signing_key_not_found",
             Self::KeyNotAdded(RotationRefused::Pending { .. }) => "key_pending",
@@ -148,6 +158,14 @@ impl fmt::Display for Refusal {
             Self::CustomerTierNotFound => {
                 f.write_str("no tier is assigned to this customer; its licenses follow the default")
             }
+            Self::WebhookNotFound => f.write_str("there is no webhook with this id"),
+            Self::WebhookDisabled => {
+                f.write_str("this webhook is disabled; enable it first, with `enabled` set to true")
+            }
+            Self::TooManyWebhooks => write!(
+                f,
+                "there are {WEBHOOKS_MAX} webhooks, the most there may be; delete one you do not need"
+            ),
             Self::LicenseRevoked => f.write_str(
                 "this license is revoked, which is for good; issue a new one",
             ),

@@ -10,15 +10,18 @@ mod change_license;
 mod create_credential;
 mod customer_tier;
 mod decide_license;
+mod deliver;
 mod denials;
 mod effective;
 mod issue_license;
 mod notes;
+mod replace_database;
 mod revoke_credential;
 mod rotate_license_key;
 mod served_with;
 mod signing_keys;
 mod snapshot;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -34,7 +37,9 @@ use url::Url;
 use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
 use crate::keyring::{Keyring, SigningError};
+use crate::seal::SealError;
 use crate::store::{Store, StoreError, Tx, licenses};
+use crate::webhooks::reach::Reach;
 
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
@@ -42,11 +47,14 @@ pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub use customer_tier::CustomerStanding;
 pub(crate) use customer_tier::check_customer;
+pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
+pub use replace_database::note_replacement;
 pub use signing_keys::Standing;
+pub use webhooks::{NewWebhook, Replay, WebhookChange};
 
 /// Everything a verb needs, handed in once.
 pub struct Operations {
@@ -90,6 +98,8 @@ pub struct Policy {
     pub license_key_prefix: String,
     /// Where boxes find the gate.
     pub registry_url: Url,
+    /// How far webhooks may go.
+    pub webhook_reach: Reach,
 }
 
 /// Why a verb did not do its work.
@@ -113,6 +123,9 @@ pub enum Fault {
     /// The signer.
     #[error(transparent)]
     Sign(#[from] activation_token::SignError),
+    /// The seal of a secret.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// No key to sign with.
     #[error(transparent)]
     Signing(#[from] SigningError),

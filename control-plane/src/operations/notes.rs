@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Fault, Operations};
 use crate::domain::CredentialId;
-use crate::store::{credentials, kept_answers};
+use crate::domain::webhook::KEPT;
+use crate::store::{credentials, deliveries, kept_answers, webhooks};
 
 /// For how long an answer to a request with an idempotency key is kept.
 pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -29,7 +30,8 @@ impl LastUsed {
 }
 
 impl Operations {
-    /// Writes down when credentials were used, and forgets answers that were kept long enough.
+    /// Writes down when credentials were used, and forgets answers and deliveries that were kept
+    /// long enough.
     pub async fn write_notes(&self) -> Result<(), Fault> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -37,6 +39,8 @@ impl Operations {
             credentials::used(&mut tx, &id, at).await?;
         }
         kept_answers::forget(&mut tx, now.saturating_sub(ANSWERS_KEPT).unwrap_or(now)).await?;
+        deliveries::forget(&mut tx, now.saturating_sub(KEPT).unwrap_or(now)).await?;
+        webhooks::forget_old_secrets(&mut tx, now).await?;
         Ok(tx.commit_notes().await?)
     }
 

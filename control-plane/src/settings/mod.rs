@@ -62,6 +62,14 @@ settings! {
     key_passphrase_file: PathBuf, "FILE", "TOLLGATE_KEY_PASSPHRASE_FILE";
     /// How often a new signing key is made, in days, at most 3650; 0 for never
     key_rotation_days: u32 = "90", "DAYS", "TOLLGATE_KEY_ROTATION_DAYS";
+    /// Let webhooks go over plain HTTP and to addresses that are not public: into your own network
+    webhook_allow_internal: bool = "false", "BOOL", "TOLLGATE_WEBHOOK_ALLOW_INTERNAL",
+        [
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "true",
+            value_parser = clap::builder::BoolishValueParser::new()
+        ];
     /// What license keys begin with
     license_key_prefix: String = "tgl_live", "PREFIX", "TOLLGATE_LICENSE_KEY_PREFIX";
     /// How long to go on serving after a stop signal, not ready, so that load balancers notice; in

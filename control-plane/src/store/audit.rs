@@ -3,14 +3,21 @@
 //! two in another order without [`verify`] noticing; a cut at the end shows against the counter,
 //! and against a head that was noted elsewhere.
 
+mod verify;
+
+use std::fmt;
+use std::str::FromStr;
+
 use activation_token::credential::HashKey;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
-use super::engine::Inner;
-use super::{Conn, Link, StoreError, counters, inconsistent, on, row, time};
+use super::engine::WriteConn;
+use super::{Link, StoreError, inconsistent, on, row, time};
 use crate::domain::audit::{Entry, Filter};
 use crate::domain::{Event, Requester};
+
+pub use verify::{Damage, verify};
 
 const INSERT: &str = "INSERT INTO audit \
     (sequence, at, actor, action, subject, before, after, reason, request_id, mac) \
@@ -26,9 +33,15 @@ const PAGE: &str = "SELECT sequence, at, actor, action, subject, before, after, 
     AND ($3 IS NULL OR action = $3) AND ($4 IS NULL OR subject = $4) \
     AND ($5 IS NULL OR at >= $5) AND ($6 IS NULL OR at < $6) \
     ORDER BY sequence DESC LIMIT $7";
+const SUMMARY: &str = "SELECT COUNT(*), MIN(sequence), MAX(sequence), MIN(at), MAX(at) \
+    FROM audit WHERE sequence > $1";
+const ACTIONS: &str = "SELECT action, COUNT(*) FROM audit WHERE sequence > $1 \
+    GROUP BY action ORDER BY action";
 
 /// Rows that are read at a time.
 const PAGE_ROWS: i64 = 1_000;
+/// HMAC-SHA-256 in hexadecimal.
+const MAC_LETTERS: usize = 64;
 
 row! {
     /// A row as it is stored.
@@ -77,10 +90,42 @@ pub struct Head {
 }
 
 impl Head {
-    fn start() -> Self {
+    /// The head of an empty log.
+    pub fn start() -> Self {
         Self {
             sequence: 0,
             mac: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.sequence, self.mac)
+    }
+}
+
+/// A text that is no head of a log.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it must be a row's number and its hash of 64 letters, as `tollgate audit head` prints them"
+)]
+pub struct NoHead;
+
+impl FromStr for Head {
+    type Err = NoHead;
+
+    fn from_str(text: &str) -> Result<Self, NoHead> {
+        let (sequence, mac) = text.trim().split_once(':').ok_or(NoHead)?;
+        let sequence = sequence.parse().ok().filter(|number| *number >= 0);
+        let is_mac = HEXLOWER.decode(mac.as_bytes()).is_ok() && mac.len() == MAC_LETTERS;
+        match sequence {
+            Some(0) if mac.is_empty() => Ok(Self::start()),
+            Some(sequence) if sequence > 0 && is_mac => Ok(Self {
+                sequence,
+                mac: mac.to_owned(),
+            }),
+            _ => Err(NoHead),
         }
     }
 }
@@ -113,11 +158,11 @@ impl Chain {
 
     /// The end of the log, given its newest number. Rows of a release that did not chain yet are
     /// chained now.
-    pub(super) async fn head(&self, inner: &mut Inner, newest: i64) -> Result<Head, StoreError> {
+    pub(super) async fn head(&self, conn: &mut WriteConn, newest: i64) -> Result<Head, StoreError> {
         if newest == 0 {
             return Ok(Head::start());
         }
-        let mac = on!(inner.link(), |c| {
+        let mac = on!(conn.link(), |c| {
             let row = sqlx::query_as::<_, (Option<String>,)>(MAC).bind(newest);
             row.fetch_optional(c).await
         })?;
@@ -126,20 +171,15 @@ impl Chain {
                 sequence: newest,
                 mac,
             }),
-            Some((None,)) => self.seal(inner).await,
+            Some((None,)) => self.seal(conn).await,
             None => Err(inconsistent("audit", &newest)("sequence")),
         }
     }
 
-    async fn seal(&self, inner: &mut Inner) -> Result<Head, StoreError> {
-        let last = on!(inner.link(), |c| sqlx::query_as::<_, (i64, String)>(
-            LAST_SEALED
-        )
-        .fetch_optional(c)
-        .await)?;
-        let mut head = last.map_or_else(Head::start, |(sequence, mac)| Head { sequence, mac });
+    async fn seal(&self, conn: &mut WriteConn) -> Result<Head, StoreError> {
+        let mut head = head(conn.link()).await?;
         loop {
-            let rows = after(inner.link(), head.sequence).await?;
+            let rows = after(conn.link(), head.sequence, PAGE_ROWS).await?;
             if rows.is_empty() {
                 return Ok(head);
             }
@@ -148,7 +188,7 @@ impl Chain {
                     sequence: row.sequence,
                     mac: self.mac(&head.mac, &row),
                 };
-                on!(inner.link(), |c| sqlx::query(SEAL)
+                on!(conn.link(), |c| sqlx::query(SEAL)
                     .bind(head.sequence)
                     .bind(&head.mac)
                     .execute(c)
@@ -201,17 +241,81 @@ impl Chain {
     }
 }
 
-async fn after(link: Link<'_>, sequence: i64) -> Result<Vec<Row>, StoreError> {
-    Ok(on!(link, |c| sqlx::query_as::<_, Row>(AFTER)
+/// The newest row that is chained, and its hash.
+pub async fn head(link: Link<'_>) -> Result<Head, StoreError> {
+    let last = on!(link, |c| sqlx::query_as::<_, (i64, String)>(LAST_SEALED)
+        .fetch_optional(c)
+        .await)?;
+    Ok(last.map_or_else(Head::start, |(sequence, mac)| Head { sequence, mac }))
+}
+
+/// The head that the log had when it ended with this row.
+pub async fn head_at(link: Link<'_>, sequence: i64) -> Result<Option<Head>, StoreError> {
+    if sequence == 0 {
+        return Ok(Some(Head::start()));
+    }
+    let row = on!(link, |c| sqlx::query_as::<_, (Option<String>,)>(MAC)
         .bind(sequence)
-        .bind(PAGE_ROWS)
+        .fetch_optional(c)
+        .await)?;
+    let mac = row.and_then(|(mac,)| mac);
+    Ok(mac.map(|mac| Head { sequence, mac }))
+}
+
+/// Rows in sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// How many.
+    pub rows: i64,
+    /// The first one's number and time.
+    pub first: (i64, Timestamp),
+    /// The last one's number and time.
+    pub last: (i64, Timestamp),
+}
+
+/// The rows after a number, in sum; none where there are none.
+pub async fn summary_after(link: Link<'_>, sequence: i64) -> Result<Option<Summary>, StoreError> {
+    type Ends = (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+    let (rows, first, last, since, until) = on!(link, |c| sqlx::query_as::<_, Ends>(SUMMARY)
+        .bind(sequence)
+        .fetch_one(c)
+        .await)?;
+    let end = |number: Option<i64>, at: Option<i64>| Some((number?, time(at?)?));
+    let ends = end(first, since).zip(end(last, until));
+    Ok(ends.map(|(first, last)| Summary { rows, first, last }))
+}
+
+/// What was done after a number: each action, and how many times.
+pub async fn actions_after(
+    link: Link<'_>,
+    sequence: i64,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    Ok(on!(link, |c| sqlx::query_as(ACTIONS)
+        .bind(sequence)
         .fetch_all(c)
         .await)?)
 }
 
-/// Rows after a number, oldest first, at most a thousand: for export and webhooks.
+async fn after(link: Link<'_>, sequence: i64, rows_max: i64) -> Result<Vec<Row>, StoreError> {
+    Ok(on!(link, |c| sqlx::query_as::<_, Row>(AFTER)
+        .bind(sequence)
+        .bind(rows_max)
+        .fetch_all(c)
+        .await)?)
+}
+
+/// Rows after a number, oldest first, at most a thousand: for export.
 pub async fn entries_after(link: Link<'_>, sequence: i64) -> Result<Vec<Entry>, StoreError> {
-    let rows = after(link, sequence).await?;
+    some_after(link, sequence, PAGE_ROWS).await
+}
+
+/// Rows after a number, oldest first, at most so many: for webhooks.
+pub async fn some_after(
+    link: Link<'_>,
+    sequence: i64,
+    rows_max: i64,
+) -> Result<Vec<Entry>, StoreError> {
+    let rows = after(link, sequence, rows_max).await?;
     rows.into_iter().map(Row::into_domain).collect()
 }
 
@@ -233,81 +337,4 @@ pub async fn page(
         .fetch_all(c)
         .await)?;
     rows.into_iter().map(Row::into_domain).collect()
-}
-
-/// What is wrong with the log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// A row is not what was written, or does not follow on the one before it.
-    #[error("row {0} is not what was written there, or a row before it is not")]
-    Altered(i64),
-    /// A row is gone.
-    #[error("row {0} is missing")]
-    Missing(i64),
-    /// A row was never chained.
-    #[error("row {0} has no hash")]
-    Unchained(i64),
-    /// The log ends elsewhere than the counter or a noted head says.
-    #[error("the log ends at row {found}, but {expected} rows were written")]
-    Cut {
-        /// Where it ends.
-        found: i64,
-        /// Where it should.
-        expected: i64,
-    },
-    /// The log has the row that was noted, with another hash.
-    #[error("row {0} is not the one that was noted")]
-    Forked(i64),
-}
-
-/// Reads the whole log and checks the chain. `noted` is a head that was kept outside the
-/// database; the log must contain it.
-pub async fn verify(
-    conn: &mut Conn,
-    chain: &Chain,
-    noted: Option<&Head>,
-) -> Result<Result<Head, Damage>, StoreError> {
-    // Read before the rows: what is added meanwhile does not look like a surplus.
-    let newest = counters::value(conn.link(), counters::AUDIT).await?;
-    let mut head = Head::start();
-    let mut noted_fits = noted.is_none_or(|noted| noted.sequence == 0);
-    loop {
-        let rows = after(conn.link(), head.sequence).await?;
-        if rows.is_empty() {
-            break;
-        }
-        for row in rows {
-            let expected = head.sequence + 1;
-            if row.sequence != expected {
-                return Ok(Err(Damage::Missing(expected)));
-            }
-            let mac = chain.mac(&head.mac, &row);
-            match row.mac {
-                None => return Ok(Err(Damage::Unchained(expected))),
-                Some(stored) if stored != mac => return Ok(Err(Damage::Altered(expected))),
-                Some(_) => {}
-            }
-            head = Head {
-                sequence: expected,
-                mac,
-            };
-            if let Some(noted) = noted
-                && noted.sequence == expected
-            {
-                if noted.mac != head.mac {
-                    return Ok(Err(Damage::Forked(expected)));
-                }
-                noted_fits = true;
-            }
-        }
-    }
-    let noted_sequence = noted.map_or(0, |noted| noted.sequence);
-    let expected = newest.max(if noted_fits { 0 } else { noted_sequence });
-    if head.sequence < expected {
-        return Ok(Err(Damage::Cut {
-            found: head.sequence,
-            expected,
-        }));
-    }
-    Ok(Ok(head))
 }

@@ -3,31 +3,25 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Connection, Postgres, SqlStr, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection, Postgres, Sqlite};
 
-use super::StoreError;
-
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "licenses", include_str!("migrations/0001_licenses.sql")),
-    (
-        2,
-        "licensing",
-        include_str!("migrations/0002_licensing.sql"),
-    ),
-];
+use super::{StoreError, on, schema};
 
 /// Connections for reading at the same time. Writing has one of its own.
 const READERS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whoever asks while the database is gone is told so after this time.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A server that answers nothing at all any more is given up, later than it would give up itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
+/// A connection that was good so short a time ago is good.
+const TRIED_FOR: Duration = Duration::from_secs(1);
 /// A writer elsewhere that hangs may not hold up everybody: milliseconds.
 const POSTGRES_LIMITS: [(&str, &str); 3] = [
     ("lock_timeout", "10000"),
@@ -35,13 +29,20 @@ const POSTGRES_LIMITS: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "20000"),
 ];
 
-/// The pools of one database.
+/// Where PostgreSQL tells of changes.
+const CHANNEL: &str = "tollgate_changes";
+const NOTIFY: &str = "SELECT pg_notify($1, '')";
+
+/// One database: a pool for reading, and how to open the connection for writing.
 #[derive(Debug, Clone)]
 pub(super) enum Engine {
     /// An SQLite file.
-    Sqlite { read: SqlitePool, write: SqlitePool },
-    /// A PostgreSQL server.
-    Postgres { read: PgPool, write: PgPool },
+    Sqlite {
+        read: SqlitePool,
+        write: Box<SqliteConnectOptions>,
+    },
+    /// A PostgreSQL server. Its pool knows how to connect.
+    Postgres { read: PgPool },
 }
 
 /// A connection for reading.
@@ -62,29 +63,29 @@ pub enum Link<'c> {
     Postgres(&'c mut PgConnection),
 }
 
-/// A transaction of the database itself, in which the changes of several callers may stand.
+/// The connection for writing. A transaction that is open when it goes is rolled back.
 #[derive(Debug)]
-pub(super) enum Inner {
-    /// Of SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
-    /// Of PostgreSQL.
-    Postgres(Transaction<'static, Postgres>),
+pub(super) enum WriteConn {
+    /// To SQLite.
+    Sqlite(SqliteConnection),
+    /// To PostgreSQL.
+    Postgres(PgConnection),
 }
 
 impl Engine {
     /// Opens the SQLite file, makes it where it is missing, and brings its schema up to date.
     pub(super) async fn open_sqlite(file: &Path) -> Result<Self, StoreError> {
-        let options = sqlite_options(file).create_if_missing(true);
-        let pool = |size| {
-            SqlitePoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-        };
-        let write = pool(1).connect_with(options.clone()).await?;
-        assert_durable(&write).await?;
-        migrator().run(&write).await?;
-        let read = pool(READERS).connect_with(options.read_only(true)).await?;
+        let write = sqlite_options(file).create_if_missing(true);
+        let mut connection = open_sqlite_for_writing(&write).await?;
+        schema::migrate_sqlite(&mut connection).await?;
+        connection.close().await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(write.clone().read_only(true))
+            .await?;
+        let write = Box::new(write);
         Ok(Self::Sqlite { read, write })
     }
 
@@ -93,51 +94,99 @@ impl Engine {
         let options: PgConnectOptions = url.parse()?;
         let options = options.options(POSTGRES_LIMITS);
         // The pool would try again and again, and hide the reason.
-        PgConnection::connect_with(&options).await?.close().await?;
-        // Each connection is tried before its use: a server that was restarted costs no request.
-        let pool = |size| {
-            PgPoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-        };
-        let write = pool(1).connect_with(options.clone()).await?;
-        migrator().run(&write).await?;
-        let read = pool(READERS).connect_with(options).await?;
-        Ok(Self::Postgres { read, write })
+        let mut connection = options.connect().await?;
+        schema::migrate_postgres(&mut connection).await?;
+        connection.close().await?;
+        // A connection is tried before its use, unless it was in use just now: a server that was
+        // restarted costs no request but those that run.
+        let read = PgPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for >= TRIED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres { read })
+    }
+
+    /// Opens an SQLite file that is there for reading alone, also beside a server.
+    pub(super) async fn look_sqlite(file: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(1);
+        let read = pool.connect_with(options.clone()).await?;
+        let write = Box::new(options);
+        Ok(Self::Sqlite { read, write })
+    }
+
+    /// Connects to PostgreSQL for reading alone.
+    pub(super) async fn look_postgres(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.parse()?;
+        let options = options.options([("default_transaction_read_only", "on")]);
+        options.connect().await?.close().await?;
+        let pool = PgPoolOptions::new().max_connections(1);
+        let read = pool.connect_with(options).await?;
+        Ok(Self::Postgres { read })
     }
 
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         let connection = match self {
             Self::Sqlite { read, .. } => read.acquire().await.map(Conn::Sqlite),
-            Self::Postgres { read, .. } => read.acquire().await.map(Conn::Postgres),
+            Self::Postgres { read } => read.acquire().await.map(Conn::Postgres),
         };
         connection.map_err(StoreError::Unreachable)
     }
 
-    /// Begins a transaction for writing.
-    pub(super) async fn begin(&self) -> Result<Inner, StoreError> {
-        let transaction = match self {
-            // A deferred transaction that reads first fails at once when another one writes.
-            Self::Sqlite { write, .. } => {
-                write.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite)
-            }
-            Self::Postgres { write, .. } => write.begin().await.map(Inner::Postgres),
+    /// A connection for writing.
+    pub(super) async fn write(&self) -> Result<WriteConn, StoreError> {
+        let opening = async {
+            Ok(match self {
+                Self::Sqlite { write, .. } => {
+                    WriteConn::Sqlite(open_sqlite_for_writing(write).await?)
+                }
+                Self::Postgres { read } => {
+                    WriteConn::Postgres(read.connect_options().connect().await?)
+                }
+            })
         };
-        transaction.map_err(StoreError::Unreachable)
+        unreachable(within(ACQUIRE_TIMEOUT, opening).await)
     }
 
-    /// Waits for running statements and closes every connection.
+    /// Listens for changes that other processes make. None where nobody else can make any.
+    pub(super) async fn listen(&self) -> Result<Option<PgListener>, StoreError> {
+        let Self::Postgres { read } = self else {
+            return Ok(None);
+        };
+        // A pool of its own: the readers' would lose one for good.
+        let options = (*read.connect_options()).clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        Ok(Some(listener))
+    }
+
+    /// Waits for running statements and closes the connections for reading.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { read, write } => {
-                read.close().await;
-                write.close().await;
-            }
-            Self::Postgres { read, write } => {
-                read.close().await;
-                write.close().await;
-            }
+            Self::Sqlite { read, .. } => read.close().await,
+            Self::Postgres { read } => read.close().await,
         }
     }
 }
@@ -152,23 +201,89 @@ impl Conn {
     }
 }
 
-impl Inner {
+impl WriteConn {
     /// What to run a statement on.
     pub(super) fn link(&mut self) -> Link<'_> {
         match self {
-            Self::Sqlite(transaction) => Link::Sqlite(transaction),
-            Self::Postgres(transaction) => Link::Postgres(transaction),
+            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Postgres(connection) => Link::Postgres(connection),
         }
     }
 
-    /// Makes everything in it last.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
+    /// Begins a transaction.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        // A deferred transaction that reads first fails at once when another one writes.
+        let sql = match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN",
+        };
+        unreachable(self.run(sql).await)
+    }
+
+    /// Has the other processes on this database hear of a change once it is committed. An SQLite
+    /// file has none.
+    pub(super) async fn tell_replicas(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(connection) = self {
+            let notify = sqlx::query(NOTIFY).bind(CHANNEL);
+            notify.execute(connection).await?;
         }
         Ok(())
     }
+
+    /// Runs statements without parameters, in one exchange.
+    pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        answer(async {
+            on!(self.link(), |c| sqlx::raw_sql(sql)
+                .execute(c)
+                .await
+                .map(drop))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes leave of the database.
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await?,
+            Self::Postgres(connection) => connection.close().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Who cannot even begin has no database, whatever it says: it may have been moved, or be closed
+/// to us for a while.
+fn unreachable<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+    result.map_err(|error| match error {
+        StoreError::Database(error) => StoreError::Unreachable(error),
+        error => error,
+    })
+}
+
+/// Waits for what the database answers, but not for ever.
+pub(super) async fn answer<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    within(ANSWER_TIMEOUT, work).await
+}
+
+async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(time, work).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(sqlx::Error::Io(elapsed.into()).into()),
+    }
+}
+
+async fn open_sqlite_for_writing(
+    options: &SqliteConnectOptions,
+) -> Result<SqliteConnection, StoreError> {
+    let mut connection = options.connect().await?;
+    assert_durable(&mut connection).await?;
+    Ok(connection)
 }
 
 fn sqlite_options(file: &Path) -> SqliteConnectOptions {
@@ -181,24 +296,13 @@ fn sqlite_options(file: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
 }
 
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.iter().map(|&(version, description, sql)| {
-        Migration::new(
-            version,
-            description.into(),
-            MigrationType::Simple,
-            SqlStr::from_static(sql),
-            false,
-        )
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
-async fn assert_durable(pool: &SqlitePool) -> Result<(), StoreError> {
+async fn assert_durable(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode")
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await?;
-    let (synchronous,): (i64,) = sqlx::query_as("PRAGMA synchronous").fetch_one(pool).await?;
+    let (synchronous,): (i64,) = sqlx::query_as("PRAGMA synchronous")
+        .fetch_one(connection)
+        .await?;
     if mode != "wal" {
         return Err(StoreError::Unsafe("journal_mode = WAL"));
     }

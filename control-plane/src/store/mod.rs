@@ -7,15 +7,20 @@
 
 pub mod audit;
 pub mod boxes;
+pub mod copy;
 mod counters;
 pub mod credentials;
 pub mod customers;
+pub mod deliveries;
 mod engine;
 pub mod facts;
 pub mod gauges;
 pub mod kept_answers;
 pub mod licenses;
+mod replicas;
+mod schema;
 pub mod signing_keys;
+pub mod webhooks;
 mod writer;
 
 use std::fmt;
@@ -28,9 +33,10 @@ use writer::Writer;
 
 use crate::changes::Changes;
 pub use engine::{Conn, Link};
+pub use schema::Schema;
 pub use writer::{Recorded, Tx};
 
-/// An open database whose schema is up to date. It can be read; [`Store`] writes.
+/// An open database. It can be read; [`Store`] writes.
 #[derive(Debug, Clone)]
 pub struct Database(Engine);
 
@@ -52,6 +58,46 @@ impl Database {
     /// Connects to PostgreSQL and brings the schema up to date.
     pub async fn open_postgres(url: &str) -> Result<Self, StoreError> {
         Engine::open_postgres(url).await.map(Self)
+    }
+
+    /// Opens an SQLite file that is there, for reading alone and also beside a server. Its schema
+    /// stays what it is.
+    pub async fn look_sqlite(file: &Path) -> Result<Self, StoreError> {
+        Engine::look_sqlite(file).await.map(Self)
+    }
+
+    /// Connects to PostgreSQL for reading alone. The schema stays what it is.
+    pub async fn look_postgres(url: &str) -> Result<Self, StoreError> {
+        Engine::look_postgres(url).await.map(Self)
+    }
+
+    /// Its schema, unless it is one that this program does not know.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        Schema::of(self.0.read().await?.link()).await
+    }
+
+    /// Fails when the schema is not exactly this program's.
+    pub async fn expect_current(&self) -> Result<(), StoreError> {
+        let schema = self.schema().await?;
+        if !schema.pending.is_empty() {
+            return Err(StoreError::Older(schema.version));
+        }
+        Ok(())
+    }
+
+    /// The number of the newest change that concerns gates.
+    pub async fn newest_change(&self) -> Result<i64, StoreError> {
+        counters::value(self.read().await?.link(), counters::CHANGE).await
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Conn, StoreError> {
+        self.0.read().await
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.0.close().await;
     }
 
     /// Whether nothing was ever written.
@@ -103,7 +149,6 @@ impl Store {
     /// Lets running changes end and closes every connection.
     pub async fn close(&self) {
         self.writer.close().await;
-        self.database.0.close().await;
     }
 }
 
@@ -146,9 +191,35 @@ pub enum StoreError {
     /// There is no connection to the database, or it takes no change.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
-    /// The schema could not be brought up to date, or is newer than this program.
-    #[error("the database's schema does not fit this version of Tollgate")]
+    /// The schema could not be brought up to date.
+    #[error("the database's schema could not be brought up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// A later release was at work here.
+    #[error(
+        "the database has schema version {version}, and this Tollgate knows only those up to {knows}\n  \
+         hint: run the later release again, or restore a backup from before the upgrade"
+    )]
+    Newer {
+        /// What the database has.
+        version: i64,
+        /// The newest that this program has.
+        knows: i64,
+    },
+    /// What was applied is not what this program would have applied.
+    #[error(
+        "migration {0} of the database is not the one of this Tollgate: one of them was edited\n  \
+         hint: run the release that made this database, or restore a backup"
+    )]
+    OtherMigration(i64),
+    /// An earlier release made it, and what asks may not bring it up to date.
+    #[error(
+        "the database has schema version {0}, which is older than this Tollgate needs\n  \
+         hint: run `tollgate migrate` first"
+    )]
+    Older(i64),
+    /// Asked of PostgreSQL what only an SQLite file can do.
+    #[error("the database is not an SQLite file")]
+    NotSqlite,
     /// A row that this program would never have written.
     #[error("table `{table}`, row `{row}`: column `{column}` holds what Tollgate never writes")]
     Inconsistent {

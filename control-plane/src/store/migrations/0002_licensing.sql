@@ -71,8 +71,8 @@ CREATE TABLE kept_answers (
 );
 CREATE INDEX kept_answers_by_time ON kept_answers (kept_at);
 
--- The outbox is the audit log itself: a webhook endpoint is told of its rows, in order, from
--- `told` on.
+-- The outbox is the audit log itself: a webhook is told of its rows, in order, from `told` on.
+-- Secrets are sealed.
 CREATE TABLE webhooks (
     id                  TEXT   PRIMARY KEY,
     url                 TEXT   NOT NULL,
@@ -84,17 +84,24 @@ CREATE TABLE webhooks (
     told                BIGINT NOT NULL,
     created_at          BIGINT NOT NULL,
     disabled_at         BIGINT,
-    disabled_reason     TEXT
+    disabled_reason     TEXT   CHECK (disabled_reason IN ('operator', 'gone', 'failing')),
+    failing_since       BIGINT,
+    paused_until        BIGINT
 );
+-- `attempts` counts all of them, `step` the failures since it was last begun with.
 CREATE TABLE deliveries (
-    webhook_id   TEXT   NOT NULL REFERENCES webhooks (id),
+    webhook_id   TEXT   NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
     sequence     BIGINT NOT NULL REFERENCES audit (sequence),
     status       TEXT   NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts     BIGINT NOT NULL,
-    next_at      BIGINT NOT NULL,
+    step         BIGINT NOT NULL,
+    next_at      BIGINT,
+    ended_at     BIGINT,
     PRIMARY KEY (webhook_id, sequence)
 );
-CREATE INDEX deliveries_by_turn ON deliveries (status, next_at);
+CREATE INDEX deliveries_by_turn ON deliveries (webhook_id, next_at, sequence)
+    WHERE status = 'pending';
+CREATE INDEX deliveries_by_end ON deliveries (ended_at);
 CREATE TABLE delivery_attempts (
     webhook_id  TEXT   NOT NULL,
     sequence    BIGINT NOT NULL,
@@ -102,7 +109,9 @@ CREATE TABLE delivery_attempts (
     at          BIGINT NOT NULL,
     status      BIGINT,
     error       TEXT,
+    response    TEXT,
     duration_ms BIGINT NOT NULL,
     PRIMARY KEY (webhook_id, sequence, attempt),
     FOREIGN KEY (webhook_id, sequence) REFERENCES deliveries (webhook_id, sequence)
+        ON DELETE CASCADE
 );

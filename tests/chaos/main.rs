@@ -1,0 +1,13 @@
+//! Processes that are killed and databases that go away, while many clients write.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and these print what they did"
+)]
+
+mod clients;
+mod kill;
+mod outage;

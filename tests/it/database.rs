@@ -1,0 +1,202 @@
+//! The database as its owner meets it: brought up to date, and refused when it is not the one that
+//! it should be.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+use tests::Database;
+use tests::home::{Home, hiding};
+use tests::sql::Cell;
+
+#[tokio::test]
+async fn migrate_brings_the_schema_up_to_date_and_check_only_tells() {
+    for home in Home::on_each().await {
+        let asked = home.say(&["migrate", "--check"]).await;
+        assert_eq!(asked.code, 1);
+        let text = "there is no schema yet; `tollgate migrate` applies: 1 licenses, 2 licensing\n";
+        assert_eq!(asked.text, text);
+        assert!(!home.data("tollgate.db").exists());
+        let done = home.say(&["migrate"]).await;
+        assert_eq!(done.code, 0);
+        assert_eq!(done.text, "applied: 1 licenses, 2 licensing\n");
+        for arguments in [&["migrate", "--check"][..], &["migrate"]] {
+            let again = home.say(arguments).await;
+            assert_eq!(again.code, 0);
+            assert_eq!(again.text, "the schema is up to date: version 2\n");
+        }
+        // What is served then is as new: with its keys and its first operator.
+        let running = home.serve().await;
+        running.issue().await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_and_an_edited_migration_are_refused_by_every_command() {
+    let commands: [&[&str]; 7] = [
+        &["migrate"],
+        &["migrate", "--check"],
+        &["backup", "copy.db"],
+        &["audit", "verify"],
+        &["audit", "head"],
+        &["audit", "export"],
+        &["audit", "accept", "--yes"],
+    ];
+    let newer = "the database has schema version 3, and this Tollgate knows only those up to 2\n  \
+        hint: run the later release again, or restore a backup from before the upgrade\n";
+    let edited = "migration 2 of the database is not the one of this Tollgate: one of them was edited\n  \
+        hint: run the release that made this database, or restore a backup\n";
+    for home in [Database::Sqlite, Database::Postgres] {
+        let home = Home::served(home).await;
+        let mut sql = home.sql().await;
+        let later = format!(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (3, 'of a later release', true, {}, 1)",
+            home.binary()
+        );
+        let other = format!(
+            "UPDATE _sqlx_migrations SET checksum = {} WHERE version = 2",
+            home.binary()
+        );
+        let not_later = "DELETE FROM _sqlx_migrations WHERE version = 3";
+        for (edit, text) in [
+            (vec![later.as_str()], newer),
+            (vec![not_later, &other], edited),
+        ] {
+            for edit in edit {
+                assert_eq!(sql.run(edit, &[]).await, 1);
+            }
+            for arguments in commands {
+                if home.database_url.is_some() && arguments[0] == "backup" {
+                    continue;
+                }
+                let said = home.say(arguments).await;
+                assert_eq!(said.code, 1, "{arguments:?}: {}", said.text);
+                assert!(said.text.ends_with(text), "{arguments:?}: {}", said.text);
+            }
+            assert!(home.refused_start().await.ends_with(text));
+            assert!(!home.path("copy.db").exists());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_in_place_of_the_database_is_noticed_at_the_start() {
+    let home = Home::served(Database::Sqlite).await;
+    std::fs::copy(home.data("tollgate.db"), home.path("older.db")).unwrap();
+    let running = home.serve().await;
+    running.issue().await;
+    running.issue().await;
+    running.stop().await;
+    std::fs::copy(home.path("older.db"), home.data("tollgate.db")).unwrap();
+    hiding()
+        .bind_async(async {
+            assert_snapshot!(home.refused_start().await, @r"
+            error: this is not the database that was served last from this data directory: its audit log ends at row 2, and does not contain row 4 as it was noted
+              cause: an older copy of the database was put in place, or the log was cut or written anew
+              hint: put the right database back; `tollgate restore FILE` puts a backup in place so that gates follow it, and if this database is meant, `tollgate audit accept` says so
+            ");
+            let verified = home.say(&["audit", "verify"]).await;
+            assert_eq!(verified.code, 1);
+            assert_snapshot!(verified.text, @"error: the audit log is damaged: the log ends at row 2, but 4 rows were written");
+            let asked = home.say(&["audit", "accept"]).await;
+            assert_eq!(asked.code, 1);
+            assert_snapshot!(asked.text, @r"
+            row 4 is noted, and the log lacks it
+            the log is whole and ends at row 2
+            error: nobody is there to be asked
+              hint: add `--yes` if this is meant
+            ");
+            let accepted = home.say(&["audit", "accept", "--yes"]).await;
+            assert_eq!(accepted.code, 0);
+            assert_snapshot!(accepted.text, @r"
+            row 4 is noted, and the log lacks it
+            the log is whole and ends at row 2
+            accepted: `tollgate serve` goes on with it
+            ");
+            assert_snapshot!(home.say(&["audit", "accept"]).await.text, @"there is nothing to accept: the audit log contains row 3 as it was noted");
+        })
+        .await;
+    home.serve().await.stop().await;
+    // A new, empty database is no less another one.
+    std::fs::remove_file(home.data("tollgate.db")).unwrap();
+    let text = home.refused_start().await;
+    assert!(text.contains("its audit log ends at row 0"), "{text}");
+}
+
+#[tokio::test]
+async fn on_postgres_a_cut_log_is_noticed_and_backups_are_left_to_its_tools() {
+    let home = Home::served(Database::Postgres).await;
+    let mut sql = home.sql().await;
+    let seen = "SELECT value FROM counters WHERE name = 'change'";
+    let seen = sql.number(seen, &[]).await;
+    sql.run("DELETE FROM audit WHERE sequence = 2", &[]).await;
+    sql.run("UPDATE counters SET value = 1 WHERE name = 'audit'", &[])
+        .await;
+    let refused = home.refused_start().await;
+    assert!(refused.contains("`tollgate audit accept`"), "{refused}");
+    assert_eq!(home.say(&["audit", "verify"]).await.code, 1);
+    let accepted = home.say(&["audit", "accept", "--yes"]).await;
+    assert_eq!(accepted.code, 0, "{}", accepted.text);
+    let change = "SELECT value FROM counters WHERE name = 'change'";
+    assert!(sql.number(change, &[]).await > seen);
+    assert_eq!(home.say(&["audit", "verify"]).await.code, 0);
+    home.serve().await.stop().await;
+    let texts = [
+        home.say(&["backup", "copy.db"]).await.text,
+        home.say(&["restore", "copy.db"]).await.text,
+    ];
+    assert_snapshot!(texts.concat(), @r"
+    error: the database is on PostgreSQL, which makes its own backups
+      hint: `pg_dump --format=custom --file=FILE URL`; keep the keys and packages of the data directory with it
+    error: the database is on PostgreSQL, which restores its own backups
+      hint: stop every control plane, `pg_restore --clean --dbname=URL FILE`, then `tollgate audit accept`, so that gates follow it
+    ");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_checked_printed_and_exported_while_a_server_runs() {
+    let mut texts = String::new();
+    for home in Home::on_each().await {
+        let running = home.serve().await;
+        running.issue().await;
+        let head = home.say(&["audit", "head"]).await.text;
+        assert!(head.starts_with("3:"), "{head}");
+        let noted = head.trim_end();
+        let verified = home.say(&["audit", "verify", "--head", noted]).await;
+        assert_eq!(verified.code, 0);
+        texts += &verified.text;
+        let lines = home.say(&["audit", "export", "--after", "1"]).await.text;
+        let lines: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let sequences: Vec<&Value> = lines.iter().map(|line| &line["sequence"]).collect();
+        assert_eq!(sequences, [2, 3]);
+        assert_eq!(lines[1]["action"], "license.issue");
+
+        // Cut with the counter: only the note tells.
+        let mut sql = home.sql().await;
+        let changes: [(&str, &[Cell]); 2] = [
+            ("DELETE FROM audit WHERE sequence = 3", &[]),
+            ("UPDATE counters SET value = 2 WHERE name = 'audit'", &[]),
+        ];
+        for (change, values) in changes {
+            sql.run(change, values).await;
+        }
+        assert_eq!(home.say(&["audit", "verify"]).await.code, 0);
+        let found = home.say(&["audit", "verify", "--head", noted]).await;
+        assert_eq!(found.code, 1);
+        texts += &found.text;
+        let wrong = home.say(&["audit", "verify", "--head", "3"]).await;
+        assert_eq!(wrong.code, 2);
+        drop(running);
+    }
+    hiding().bind(|| {
+        assert_snapshot!(texts, @r"
+        the audit log is whole: 3 rows, head 3:[HASH]
+        error: the audit log is damaged: the log ends at row 2, but 3 rows were written
+        the audit log is whole: 3 rows, head 3:[HASH]
+        error: the audit log is damaged: the log ends at row 2, but 3 rows were written
+        ");
+    });
+}
