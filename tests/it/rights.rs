@@ -14,8 +14,9 @@ use tower::ServiceExt;
 
 /// Served beside what the document tells of: the names that boxes of the Potter platform know,
 /// and the document itself. At `/` stands the answer to every other path.
-const UNDOCUMENTED: [&str; 5] = [
+const UNDOCUMENTED: [&str; 6] = [
     "/",
+    "/docs",
     "/license/activate",
     "/license/jwks",
     "/license/keys",
