@@ -227,11 +227,12 @@ async fn every_change_has_its_audit_row_and_no_secret_is_in_the_database() {
             .await;
         assert_eq!(unknown.status, 422);
 
-        // The first is the harness's own operator; a refusal changed nothing and wrote nothing.
+        // The first two are the harness's own key and operator; a refusal changed nothing and wrote nothing.
         let actions = plane.sql("SELECT action FROM audit ORDER BY sequence");
         assert_eq!(
             actions,
             [
+                "signing_key.rotate",
                 "credential.create",
                 "license.issue",
                 "credential.create",
@@ -240,9 +241,9 @@ async fn every_change_has_its_audit_row_and_no_secret_is_in_the_database() {
         );
         let numbers =
             plane.sql("SELECT sequence FROM audit WHERE LENGTH(request_id) = 32 ORDER BY sequence");
-        assert_eq!(numbers, ["2", "3", "4"]);
+        assert_eq!(numbers, ["3", "4", "5"]);
 
-        let tables = ["licenses", "boxes", "credentials", "audit"];
+        let tables = ["licenses", "boxes", "credentials", "audit", "signing_keys"];
         let rows: Vec<String> = tables
             .iter()
             .flat_map(|table| plane.sql(&format!("SELECT * FROM {table}")))

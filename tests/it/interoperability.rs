@@ -6,14 +6,14 @@ use tests::{COMMERCE, Database, Npm, Tollgate, Vendor, python};
 use tokio::process::Command;
 
 /// What every verifier is told: token, key set, issuer, audience. It prints the claims.
-const JOSE: &str = r#"
+const JOSE: &str = r"
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 const [url, token] = process.argv.slice(2);
 const keys = createRemoteJWKSet(new URL(url));
 const options = { issuer: 'tollgate', audience: 'tollgate-gate', typ: 'activation+jwt', algorithms: ['EdDSA'] };
 const { payload, protectedHeader } = await jwtVerify(token, keys, options);
 console.log(JSON.stringify({ ...payload, kid: protectedHeader.kid }));
-"#;
+";
 
 const PYJWT: &str = r#"
 import json, sys, jwt

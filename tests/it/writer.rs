@@ -256,8 +256,8 @@ async fn a_crowd_in_which_many_go_away_loses_nothing() {
             random ^= random >> 7;
             random ^= random << 17;
             let waits = usize::try_from(random % 24).unwrap();
-            let leaves = random % 3 > 0;
-            let breaks = random % 5 == 0;
+            let leaves = !random.is_multiple_of(3);
+            let breaks = random.is_multiple_of(5);
             let operations = plane.operations.clone();
             tasks.push(tokio::spawn(async move {
                 let name = format!("{n:03}");
