@@ -101,12 +101,14 @@ async fn a_second_control_plane_with_the_keys_of_the_first_serves_the_same() {
         database_url: first.database_url.clone(),
         ..Home::new(Engine::Sqlite).await
     };
-    std::fs::create_dir(second.path("data")).unwrap();
-    for entry in std::fs::read_dir(first.path("data")).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() && entry.file_name() != "lock" {
-            let copy = second.path("data").join(entry.file_name());
-            std::fs::copy(entry.path(), copy).unwrap();
+    for dir in ["", "signing-keys"] {
+        let (from, to) = (first.data(dir), second.data(dir));
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() && entry.file_name() != "lock" {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
         }
     }
     let other = second.serve().await;
