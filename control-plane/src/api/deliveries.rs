@@ -206,9 +206,9 @@ pub(super) async fn test(
     let mut write = caller.write(&app, command.key).await?;
     let tested = app.test_webhook(&mut write.tx, &write.by, &id).await?;
     write
-        .answer(StatusCode::ACCEPTED, tested, |&sequence| Tested {
+        .answer(StatusCode::ACCEPTED, tested, |&(sequence, at)| Tested {
             sequence,
-            message_id: message_id(sequence),
+            message_id: message_id(sequence, at),
         })
         .await
 }
@@ -223,7 +223,7 @@ fn view(delivery: Delivery, attempts: Vec<Attempt>) -> DeliveryView {
         duration_ms: attempt.answer.duration_ms,
     });
     DeliveryView {
-        message_id: message_id(delivery.sequence),
+        message_id: message_id(delivery.sequence, delivery.done_at),
         sequence: delivery.sequence,
         kind: delivery.action,
         status: delivery.status,

@@ -200,7 +200,10 @@ impl Operations {
         let body = message::body(entry).map_err(|_| damaged("audit", "after"))?;
         let (present, old) = self.webhook_secrets(tx, &webhook.id).await?;
         let old = old.filter(|_| webhook.old_secret_until.is_some_and(|until| now < until));
-        let (id, timestamp) = (message::message_id(claim.sequence), now.as_second());
+        let (id, timestamp) = (
+            message::message_id(entry.sequence, entry.at),
+            now.as_second(),
+        );
         let secrets = [Some(present), old];
         let signatures: Vec<String> = secrets
             .iter()

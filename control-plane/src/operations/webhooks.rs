@@ -1,6 +1,6 @@
 //! Say who is told of changes: make webhooks, change them, give them other secrets, try them.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -199,7 +199,7 @@ impl Operations {
         tx: &mut Tx,
         by: &Requester,
         id: &WebhookId,
-    ) -> Result<Recorded<i64>, Error> {
+    ) -> Result<Recorded<(i64, Timestamp)>, Error> {
         let now = self.clock.now();
         enabled(tx, id).await?;
         let recorded = tx
@@ -207,7 +207,7 @@ impl Operations {
             .await?;
         let sequence = tx.newest_row();
         deliveries::add(tx, id, sequence, now).await?;
-        Ok(recorded.map(|()| sequence))
+        Ok(recorded.map(|()| (sequence, now)))
     }
 
     /// Sends rows of the audit log again: those that the webhook wants, or was once sent. Returns

@@ -21,7 +21,7 @@ const SETTLE: &str = "UPDATE deliveries SET status = $4, step = $5, next_at = $6
 const LOG: &str = "INSERT INTO delivery_attempts \
     (webhook_id, sequence, attempt, at, status, error, response, duration_ms) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const PAGE: &str = "SELECT d.sequence, a.action, d.status, d.attempts, d.next_at, d.ended_at \
+const PAGE: &str = "SELECT d.sequence, a.at, a.action, d.status, d.attempts, d.next_at, d.ended_at \
     FROM deliveries d JOIN audit a ON a.sequence = d.sequence WHERE d.webhook_id = $1 \
     AND ($2 IS NULL OR d.sequence < $2) AND ($3 IS NULL OR d.status = $3) \
     ORDER BY d.sequence DESC LIMIT $4";
@@ -46,6 +46,7 @@ row! {
 row! {
     struct Row {
         sequence: i64,
+        at: i64,
         action: String,
         status: String,
         attempts: i64,
@@ -84,6 +85,8 @@ pub struct Delivery {
     pub sequence: i64,
     /// The event's type.
     pub action: String,
+    /// When that was done.
+    pub done_at: Timestamp,
     /// How it stands.
     pub status: DeliveryStatus,
     /// How many attempts were made.
@@ -267,6 +270,7 @@ pub async fn page(
             attempts: row.attempts,
             next_at: at(row.next_at, "next_at")?,
             ended_at: at(row.ended_at, "ended_at")?,
+            done_at: time(row.at).ok_or_else(|| bad("at"))?,
             action: row.action,
         })
     };

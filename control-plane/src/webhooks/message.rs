@@ -64,9 +64,10 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// The id of the message about a row of the audit log: the same at every attempt.
-pub fn message_id(sequence: i64) -> String {
-    format!("msg_{sequence}")
+/// The id of the message about a row of the audit log: the same at every attempt. The time tells
+/// rows apart that have the same number, since the database was restored from a backup.
+pub fn message_id(sequence: i64, at: Timestamp) -> String {
+    format!("msg_{sequence}_{}", at.as_microsecond())
 }
 
 #[derive(Serialize)]

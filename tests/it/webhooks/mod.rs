@@ -109,7 +109,8 @@ async fn a_webhook_is_told_in_order_of_what_it_wants_and_of_nothing_older_than_i
             .get("/v1/audit?action=license.suspend", Some(&plane.admin))
             .await
             .body["entries"][0];
-        let id = format!("msg_{}", row["sequence"]);
+        let at: jiff::Timestamp = row["at"].as_str().unwrap().parse().unwrap();
+        let id = format!("msg_{}_{}", row["sequence"], at.as_microsecond());
         assert_eq!(suspended.header("webhook-id"), id);
         assert_eq!(suspended.header("content-type"), "application/json");
         assert_eq!(suspended.header("webhook-timestamp"), "1795262400");
