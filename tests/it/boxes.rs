@@ -166,7 +166,7 @@ async fn an_operator_releases_a_box_which_may_come_back_as_a_new_one() {
 #[tokio::test]
 async fn a_list_shows_each_box_and_when_it_was_seen() {
     for plane in Plane::on_each(SMALL).await {
-        let order = json!({ "customerId": "c-1", "maxBoxes": 9, "leaseSeconds": 3600 });
+        let order = json!({ "customerId": "c-1", "maxBoxes": 9, "leaseSeconds": 3660 });
         let license = plane.issue(order).await;
         for nth in 0..5 {
             let named = json!({ "fingerprint": format!("f-{nth}"), "name": format!("box {nth}") });
@@ -175,13 +175,13 @@ async fn a_list_shows_each_box_and_when_it_was_seen() {
             plane.clock.advance_seconds(600);
         }
         plane.activate(&license["key"], "f-1").await;
-        plane.clock.advance_seconds(600);
+        plane.clock.advance_seconds(660);
         let all = boxes(&plane, &license).await;
         let names: Vec<_> = all.iter().map(|b| b["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["box 0", "box 1", "box 2", "box 3", "box 4"]);
         let (lapsed, seen) = (&all[0], &all[1]);
         assert_eq!(lapsed["lastSeenAt"], "2026-11-21T12:00:00Z");
-        assert_eq!(lapsed["leasedUntil"], "2026-11-21T13:00:00Z");
+        assert_eq!(lapsed["leasedUntil"], "2026-11-21T13:01:00Z");
         assert_eq!(lapsed["holdsSeat"], false);
         assert_eq!(seen["activatedAt"], "2026-11-21T12:10:00Z");
         assert_eq!(
@@ -207,7 +207,7 @@ async fn a_list_shows_each_box_and_when_it_was_seen() {
 #[tokio::test]
 async fn a_dead_box_loses_its_seat_after_the_stated_time() {
     for plane in Plane::on_each(SMALL).await {
-        let order = json!({ "customerId": "c-1", "maxBoxes": 1, "leaseSeconds": 3600 });
+        let order = json!({ "customerId": "c-1", "maxBoxes": 1, "leaseSeconds": 3660 });
         let license = plane.issue(order).await;
         let (key, status) = (&license["key"], async |fingerprint: &str| {
             plane
@@ -217,13 +217,13 @@ async fn a_dead_box_loses_its_seat_after_the_stated_time() {
                 .as_u16()
         });
         let dead = plane.activate(key, "dead").await.body["boxId"].clone();
-        plane.clock.advance_seconds(3599);
+        plane.clock.advance_seconds(3659);
         assert_eq!(status("heir").await, 403);
         plane.clock.advance_seconds(1);
         assert_eq!(status("heir").await, 200);
         assert_eq!(status("dead").await, 403);
         // It comes back as the box it was, as soon as there is a seat.
-        plane.clock.advance_seconds(3600);
+        plane.clock.advance_seconds(3660);
         let back = plane.activate(key, "dead").await;
         assert_eq!((back.status.as_u16(), &back.body["boxId"]), (200, &dead));
         assert_eq!(status("heir").await, 403);
@@ -233,10 +233,10 @@ async fn a_dead_box_loses_its_seat_after_the_stated_time() {
 #[tokio::test]
 async fn a_longer_lease_brings_no_lost_seat_back() {
     for plane in Plane::on_each(SMALL).await {
-        let order = json!({ "customerId": "c-1", "maxBoxes": 1, "leaseSeconds": 3600 });
+        let order = json!({ "customerId": "c-1", "maxBoxes": 1, "leaseSeconds": 3660 });
         let license = plane.issue(order).await;
         plane.activate(&license["key"], "dead").await;
-        plane.clock.advance_seconds(3600);
+        plane.clock.advance_seconds(3660);
         let heir = plane.activate(&license["key"], "heir").await.body;
         let changed = plane
             .change(&license, json!({ "leaseSeconds": null }))
@@ -273,9 +273,9 @@ fn seated(seats: &BTreeMap<String, Seat>, lease: Option<i64>, now: i64) -> Vec<(
 async fn whatever_happens_no_more_boxes_work_than_there_are_seats() {
     for plane in Plane::on_each(SMALL).await {
         let mut dice = Dice::new(2026);
-        let order = json!({ "customerId": "c-1", "maxBoxes": 2, "leaseSeconds": 3600 });
+        let order = json!({ "customerId": "c-1", "maxBoxes": 2, "leaseSeconds": 3660 });
         let license = plane.issue(order).await;
-        let (mut limit, mut lease, mut now) = (2_usize, Some(3600), 0);
+        let (mut limit, mut lease, mut now) = (2_usize, Some(3660), 0);
         let mut seats: BTreeMap<String, Seat> = BTreeMap::new();
         let mut tokens: Vec<Value> = Vec::new();
         let mut outcomes = [0, 0];
@@ -286,7 +286,7 @@ async fn whatever_happens_no_more_boxes_work_than_there_are_seats() {
                     plane.change(&license, json!({ "maxBoxes": limit })).await;
                 }
                 1 => {
-                    let longer = dice.one_of(&[Some(3600), Some(3600), Some(7200), None]);
+                    let longer = dice.one_of(&[Some(3660), Some(3660), Some(7200), None]);
                     if longer != lease {
                         let kept = seated(&seats, lease, now);
                         seats = kept.into_iter().collect();
@@ -308,7 +308,7 @@ async fn whatever_happens_no_more_boxes_work_than_there_are_seats() {
                     assert_eq!(freed.status, 200, "{step}: {}", freed.text);
                 }
                 3..=5 => {
-                    let wait = dice.one_of(&[1, 600, 1800, 3599, 3600]);
+                    let wait = dice.one_of(&[1, 600, 1800, 3659, 3660]);
                     plane.clock.advance_seconds(wait);
                     now += wait;
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use activation_token::LEEWAY_SECONDS_MAX;
 use activation_token::credential::new_secret;
 use jiff::{SignedDuration, Timestamp};
 use manifest::PackageName;
@@ -146,8 +147,9 @@ impl Operations {
                 .iter()
                 .any(|(key, value)| key.is_empty() || too_long(key) || too_long(value));
         let too_many = |seconds: u32| seconds > SECONDS_MAX;
-        // Else a box whose seat has gone to another could still hold a good token.
-        let lease_min = self.policy.token_life;
+        // Else a box whose seat has gone to another could still hold a token that gates let pass.
+        let leeway = SignedDuration::from_secs(LEEWAY_SECONDS_MAX.into());
+        let lease_min = self.policy.token_life + leeway;
         let short_lease = license
             .lease_seconds
             .is_some_and(|lease| SignedDuration::from_secs(lease.into()) < lease_min);
@@ -160,7 +162,7 @@ impl Operations {
                 .then(|| FieldError::new("graceSeconds", "is for licenses that expire")),
             short_lease.then(|| {
                 let text = format!(
-                    "must be at least the life of a token, {} seconds",
+                    "must be at least {} seconds, the life of a token and a minute",
                     lease_min.as_secs()
                 );
                 FieldError::new("leaseSeconds", text)
