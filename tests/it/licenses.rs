@@ -85,7 +85,7 @@ async fn a_change_sets_what_it_names_and_null_takes_away() {
             (json!({ "maxBoxes": null }), "maxBoxes", json!(null)),
             (json!({ "maxBoxes": 7 }), "maxBoxes", json!(7)),
             (json!({ "leaseSeconds": null }), "leaseSeconds", json!(null)),
-            (json!({ "leaseSeconds": 3600 }), "leaseSeconds", json!(3600)),
+            (json!({ "leaseSeconds": 3660 }), "leaseSeconds", json!(3660)),
             (json!({ "addOns": null }), "addOns", json!([])),
             (
                 json!({ "addOns": ["@acme/order"] }),

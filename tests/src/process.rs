@@ -231,9 +231,10 @@ pub async fn new_postgres_database() -> String {
     let server = std::env::var("TOLLGATE_TEST_POSTGRES_URL").expect(
         "TOLLGATE_TEST_POSTGRES_URL names no PostgreSQL; run `ci/test`, or `ci/postgres start DIR` and set it",
     );
-    let process = std::process::id();
+    // Ids of processes come again; with the time, none meets another.
+    let (process, time) = (std::process::id(), crate::now().as_microsecond());
     let nth = NEXT_DATABASE.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    let name = format!("test_{process}_{nth}");
+    let name = format!("test_{process}_{nth}_{time}");
     let sql = format!("CREATE DATABASE {name}");
     let output = Command::new("psql")
         .args([&server, "-q", "-c", &sql])
