@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::http::{HeaderValue, Method};
-use control_plane::domain::Requester;
+use control_plane::domain::{Decision, Requester};
 use control_plane::operations::{Error, Fault, Issued, NewLicense, Operations};
 use control_plane::store::{Link, Recorded, Store, StoreError, Tx, audit};
 use futures_util::future::join_all;
@@ -344,7 +344,7 @@ async fn a_commit_that_fails_is_told_to_all_and_nothing_is_announced() {
             let by = Requester::system();
             let why = "a test".to_owned();
             let done = operations
-                .suspend_license(&mut tx, &by, &license.id, why)
+                .decide_license(&mut tx, &by, &license.id, Decision::Suspended, why)
                 .await;
             tx.commit(done.unwrap_or_else(|_| panic!())).await.map(drop)
         };
@@ -416,7 +416,13 @@ async fn a_change_is_announced_also_when_whoever_made_it_is_gone() {
         let mut tx = operations.store.begin().await.unwrap();
         let by = Requester::system();
         let done = operations
-            .suspend_license(&mut tx, &by, &license.id, "a test".into())
+            .decide_license(
+                &mut tx,
+                &by,
+                &license.id,
+                Decision::Suspended,
+                "a test".into(),
+            )
             .await;
         let done = done.unwrap_or_else(|_| panic!());
         // Gone as soon as the change waits for its commit.

@@ -18,7 +18,7 @@ use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::{self, Query};
 use super::write::{Command, Halt};
 use crate::domain::license::TierSource;
-use crate::domain::{ExpiryStrategy, License, LicenseId, Patch, Refusal, Status};
+use crate::domain::{Decision, ExpiryStrategy, License, LicenseId, Patch, Refusal, Status};
 use crate::operations::{Issued, LicenseChange, NewLicense, Operations};
 use crate::store::licenses;
 
@@ -326,15 +326,7 @@ pub(super) async fn suspend(
     Path(id): Path<String>,
     command: Command<DecideRequest>,
 ) -> Result<Response, Halt> {
-    let reason = super::reason(command.body.reason)?;
-    let id = license_id(&id)?;
-    let mut write = caller.write(&app, command.key).await?;
-    let decided = app
-        .suspend_license(&mut write.tx, &write.by, &id, reason)
-        .await?;
-    write
-        .answer(StatusCode::OK, decided, |license| view(&app, license))
-        .await
+    decide(&app, caller, &id, command, Decision::Suspended).await
 }
 
 /// Reinstate a suspended license.
@@ -349,15 +341,7 @@ pub(super) async fn reinstate(
     Path(id): Path<String>,
     command: Command<DecideRequest>,
 ) -> Result<Response, Halt> {
-    let reason = super::reason(command.body.reason)?;
-    let id = license_id(&id)?;
-    let mut write = caller.write(&app, command.key).await?;
-    let decided = app
-        .reinstate_license(&mut write.tx, &write.by, &id, reason)
-        .await?;
-    write
-        .answer(StatusCode::OK, decided, |license| view(&app, license))
-        .await
+    decide(&app, caller, &id, command, Decision::Active).await
 }
 
 /// Revoke a license, for good.
@@ -372,14 +356,24 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     command: Command<DecideRequest>,
 ) -> Result<Response, Halt> {
+    decide(&app, caller, &id, command, Decision::Revoked).await
+}
+
+async fn decide(
+    app: &App,
+    caller: Allowed<WriteLicenses>,
+    id: &str,
+    command: Command<DecideRequest>,
+    decision: Decision,
+) -> Result<Response, Halt> {
     let reason = super::reason(command.body.reason)?;
-    let id = license_id(&id)?;
-    let mut write = caller.write(&app, command.key).await?;
+    let id = license_id(id)?;
+    let mut write = caller.write(app, command.key).await?;
     let decided = app
-        .revoke_license(&mut write.tx, &write.by, &id, reason)
+        .decide_license(&mut write.tx, &write.by, &id, decision, reason)
         .await?;
     write
-        .answer(StatusCode::OK, decided, |license| view(&app, license))
+        .answer(StatusCode::OK, decided, |license| view(app, license))
         .await
 }
 

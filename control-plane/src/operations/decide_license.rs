@@ -6,52 +6,22 @@ use crate::domain::{Decision, Event, License, LicenseId, Refusal, Requester};
 use crate::store::{Recorded, Tx, licenses};
 
 impl Operations {
-    /// Makes a license unusable until it is reinstated. Its tokens are no longer good.
-    pub async fn suspend_license(
-        &self,
-        tx: &mut Tx,
-        by: &Requester,
-        id: &LicenseId,
-        reason: String,
-    ) -> Result<Recorded<License>, Error> {
-        self.decide(tx, by, id, Decision::Suspended, "license.suspend", reason)
-            .await
-    }
-
-    /// Makes a suspended license usable again. Its boxes activate once more.
-    pub async fn reinstate_license(
-        &self,
-        tx: &mut Tx,
-        by: &Requester,
-        id: &LicenseId,
-        reason: String,
-    ) -> Result<Recorded<License>, Error> {
-        self.decide(tx, by, id, Decision::Active, "license.reinstate", reason)
-            .await
-    }
-
-    /// Makes a license unusable for good.
-    pub async fn revoke_license(
-        &self,
-        tx: &mut Tx,
-        by: &Requester,
-        id: &LicenseId,
-        reason: String,
-    ) -> Result<Recorded<License>, Error> {
-        self.decide(tx, by, id, Decision::Revoked, "license.revoke", reason)
-            .await
-    }
-
-    /// Said twice, a decision stands as it did and is on record twice.
-    async fn decide(
+    /// Suspends a license, so that it cannot be used and its tokens are no longer good; makes it
+    /// active again; or revokes it for good. Said twice, a decision stands as it did and is on
+    /// record twice.
+    pub async fn decide_license(
         &self,
         tx: &mut Tx,
         by: &Requester,
         id: &LicenseId,
         decision: Decision,
-        action: &'static str,
         reason: String,
     ) -> Result<Recorded<License>, Error> {
+        let action = match decision {
+            Decision::Suspended => "license.suspend",
+            Decision::Active => "license.reinstate",
+            Decision::Revoked => "license.revoke",
+        };
         let now = self.clock.now();
         let before = license(tx, id, now).await?;
         if before.decision == Decision::Revoked && decision != Decision::Revoked {
