@@ -1,6 +1,6 @@
 //! The audit log: rows are added, never changed, and each is chained to the one before it by a
 //! keyed hash. Whoever has the database alone can neither edit a row, nor take one out, nor put
-//! two in another order without [`verify`] noticing; a cut at the end shows against the counter,
+//! two in another order without [`verify()`] noticing; a cut at the end shows against the counter,
 //! and against a head that was noted elsewhere.
 
 mod verify;
