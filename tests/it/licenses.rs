@@ -141,7 +141,7 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
             (json!({ "tier": "gold" }), "unknown_tier"),
             (json!({ "addOns": ["@acme/nope"] }), "unknown_package"),
             (json!({ "maxBoxes": 0 }), "invalid_fields"),
-            (json!({ "leaseSeconds": 3599 }), "invalid_fields"),
+            (json!({ "leaseSeconds": 3659 }), "invalid_fields"),
             (
                 json!({ "leaseSeconds": 4_000_000_000_u32 }),
                 "invalid_fields",

@@ -22,7 +22,7 @@ async fn what_takes_something_away_ends_the_tokens_and_what_gives_does_not() {
             (json!({ "graceSeconds": 120 }), false),
             (json!({ "expiryStrategy": "maintain" }), false),
             (json!({ "metadata": { "a": "b" } }), false),
-            (json!({ "leaseSeconds": 3600 }), false), // a silent box has no token that is good
+            (json!({ "leaseSeconds": 3660 }), false), // a silent box has no token that is good
         ] {
             let license = plane
                 .issue(json!({
