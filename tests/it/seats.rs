@@ -53,6 +53,8 @@ async fn a_thousand_boxes_race_for_n_seats_and_n_get_one() {
             let won = join_all(race).await;
             let won = won.into_iter().filter(|won| *won.as_ref().unwrap()).count();
             assert_eq!(won, seats as usize);
+            // Refusals are written beside the answers.
+            plane.operations.denials.settle().await;
             let mut ledger = Ledger::default();
             ledger.read_on(plane.reader());
             ledger.compare(plane.reader());
@@ -99,6 +101,7 @@ async fn while_seats_are_freed_and_limits_move_none_is_given_over_the_limit() {
         }
         limits.await.unwrap();
         assert!(granted > 10, "{granted}");
+        plane.operations.denials.settle().await;
         // The ledger checks the limit of the moment at each seat that was given.
         let mut ledger = Ledger::default();
         ledger.read_on(plane.reader());

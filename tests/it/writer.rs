@@ -63,6 +63,8 @@ fn customers(plane: &Plane) -> Vec<String> {
 
 /// Nothing is half done: the log has no gap, its chain holds, and it tells what the tables hold.
 async fn assert_sound(plane: &Plane) -> Ledger {
+    // Refusals are written beside the answers.
+    plane.operations.denials.settle().await;
     let store = &plane.operations.store;
     let mut conn = store.read().await.unwrap();
     let head = audit::verify(&mut conn, store.chain(), &[]).await.unwrap();
