@@ -16,6 +16,7 @@ mod audit_log;
 mod backup;
 mod bad_input;
 mod boxes;
+mod clients;
 mod credentials;
 mod customers;
 mod database;
