@@ -31,6 +31,7 @@ mod limits;
 mod listing;
 mod narrowing;
 mod openapi;
+mod outage;
 mod potter;
 mod previous_release;
 mod public_packages;

@@ -1,4 +1,5 @@
-//! A wire between clients and a gate that a test can hold at the first tarball.
+//! A wire between clients and a server that a test can hold at the first tarball, and move to
+//! another server.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,13 +10,16 @@ use tokio::sync::oneshot;
 /// Where to listen, before the gate is there.
 pub struct Relay {
     listener: TcpListener,
-    /// Its address, as a gate's.
+    /// Its address, which stands for the server's.
     pub url: String,
 }
 
 /// A relay at work.
-#[derive(Clone, Default)]
-pub struct Relaying(Arc<Mutex<Option<Trap>>>);
+#[derive(Clone)]
+pub struct Relaying {
+    target: Arc<Mutex<String>>,
+    trap: Arc<Mutex<Option<Trap>>>,
+}
 
 /// Set for the first request for a tarball: tells that it came, and waits to let it go.
 struct Trap {
@@ -37,35 +41,47 @@ impl Relay {
         Self { listener, url }
     }
 
-    /// Passes everything on to a gate, byte for byte, until the test ends.
-    pub fn to(self, gate: &str) -> Relaying {
-        let target = gate.strip_prefix("http://").unwrap().to_owned();
-        let relaying = Relaying::default();
+    /// Passes everything on to a server, byte for byte, until the test ends.
+    pub fn to(self, server: &str) -> Relaying {
+        let relaying = Relaying {
+            target: Arc::new(Mutex::new(address(server))),
+            trap: Arc::default(),
+        };
         let shared = relaying.clone();
         tokio::spawn(async move {
             loop {
                 let (client, _) = self.listener.accept().await.unwrap();
-                let gate = TcpStream::connect(&target).await;
-                let Ok(gate) = gate else { continue };
-                tokio::spawn(shared.clone().pass(client, gate));
+                let target = shared.target.lock().unwrap().clone();
+                if let Ok(server) = TcpStream::connect(target).await {
+                    tokio::spawn(shared.clone().pass(client, server));
+                }
             }
         });
         relaying
     }
 }
 
+fn address(url: &str) -> String {
+    url.strip_prefix("http://").unwrap().to_owned()
+}
+
 impl Relaying {
+    /// Passes new connections on to another server.
+    pub fn move_to(&self, server: &str) {
+        *self.target.lock().unwrap() = address(server);
+    }
+
     /// Holds the next request for a tarball.
     pub fn trap(&self) -> Caught {
         let (came, has_come) = oneshot::channel();
         let (go, may_go) = oneshot::channel();
-        *self.0.lock().unwrap() = Some(Trap { came, go: may_go });
+        *self.trap.lock().unwrap() = Some(Trap { came, go: may_go });
         Caught { came: has_come, go }
     }
 
-    async fn pass(self, client: TcpStream, gate: TcpStream) {
+    async fn pass(self, client: TcpStream, server: TcpStream) {
         let (mut requests, mut answers_out) = client.into_split();
-        let (mut answers, mut requests_out) = gate.into_split();
+        let (mut answers, mut requests_out) = server.into_split();
         let back = tokio::spawn(async move {
             let _ = tokio::io::copy(&mut answers, &mut answers_out).await;
         });
@@ -74,7 +90,7 @@ impl Relaying {
             let some = &bytes[..count];
             let path = some.split(|b| *b == b' ').nth(1).unwrap_or_default();
             if path.ends_with(b".tgz") {
-                let trap = self.0.lock().unwrap().take();
+                let trap = self.trap.lock().unwrap().take();
                 if let Some(trap) = trap {
                     let _ = trap.came.send(());
                     let _ = trap.go.await;
