@@ -44,5 +44,6 @@ mod secrets;
 mod serving;
 mod signing_keys;
 mod tokens;
+mod verdaccio_suite;
 mod webhooks;
 mod writer;
