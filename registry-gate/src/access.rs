@@ -76,6 +76,12 @@ impl PublishPermit {
         &self.publisher
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests(name: PackageName, publisher: &str) -> Self {
+        let publisher = publisher.to_owned();
+        Self { name, publisher }
+    }
+
     /// Who may publish a package may read it.
     pub(crate) fn reading(&self) -> Permit {
         Permit {
