@@ -75,6 +75,7 @@ impl Server {
         let tiers = load_manifest(&config)?;
         let chosen_token = secrets.operator_token;
         chosen_token.as_ref().map(check_chosen).transpose()?;
+        let store_options = config.store_options()?;
         let upstream_token = config.upstream_token()?;
         let passphrase = config.key_passphrase(secrets.key_passphrase)?;
         let given_key = config.signing_key.as_deref();
@@ -137,6 +138,8 @@ impl Server {
         let life = lifecycle();
         let gate_config = GateConfig {
             upstream,
+            store: config.store,
+            store_options,
             lifecycle: Some(life.1.clone()),
             ..GateConfig::new(registry_url, data.packages())
         };

@@ -75,6 +75,20 @@ impl PublishPermit {
     pub(crate) fn publisher(&self) -> &str {
         &self.publisher
     }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(name: PackageName, publisher: &str) -> Self {
+        let publisher = publisher.to_owned();
+        Self { name, publisher }
+    }
+
+    /// Who may publish a package may read it.
+    pub(crate) fn reading(&self) -> Permit {
+        Permit {
+            name: self.name.clone(),
+            caller: Caller::Publisher(self.publisher.clone()),
+        }
+    }
 }
 
 /// The rule's own state: the view in force, and the tokens that were verified before.

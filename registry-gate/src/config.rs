@@ -6,18 +6,23 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::server::Lifecycle;
-use crate::store::StoreDirError;
+use crate::store::{StoreError, StoreOptions, StoreUrl};
 
 /// The settings of a gate.
 #[derive(Debug, Clone)]
 pub struct GateConfig {
     /// The address under which boxes reach the gate. It stands in their lockfiles.
     pub public_url: Url,
-    /// The directory of the gate's own packages.
+    /// The directory of the gate's own packages, unless `store` names another place.
     pub store_dir: PathBuf,
+    /// Where the gate's own packages lie instead.
+    pub store: Option<StoreUrl>,
+    /// What that place is reached with, beside the `AWS_…` variables.
+    pub store_options: StoreOptions,
     /// The registry behind the gate, for packages that the store does not have.
     pub upstream: Option<UpstreamConfig>,
-    /// The largest publish document, in bytes.
+    /// The largest publish document, in bytes. A tarball in it takes four thirds of its size;
+    /// documents in work take twice this limit in memory altogether, and what they hold.
     pub publish_bytes_max: usize,
     /// Memory for tokens that were verified, in bytes, roughly.
     pub token_cache_bytes: u64,
@@ -44,8 +49,10 @@ impl GateConfig {
         Self {
             public_url,
             store_dir: store_dir.into(),
+            store: None,
+            store_options: StoreOptions::default(),
             upstream: None,
-            publish_bytes_max: 64 * 1024 * 1024,
+            publish_bytes_max: 128 * 1024 * 1024,
             token_cache_bytes: 256 * 1024 * 1024,
             tarball_cache_bytes: 16 * 1024 * 1024,
             lifecycle: None,
@@ -80,7 +87,7 @@ pub enum ConfigError {
     /// No HTTP client can be made, for want of root certificates for instance.
     #[error("the HTTP client cannot start")]
     Client(#[source] reqwest::Error),
-    /// The directory cannot be used.
+    /// The packages cannot be reached.
     #[error(transparent)]
-    StoreDir(#[from] StoreDirError),
+    Store(#[from] StoreError),
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method};
 use manifest::PackageName;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Rule;
@@ -22,7 +23,7 @@ use crate::packument::PublicUrl;
 use crate::refusal::Refusal;
 use crate::route::{Route, RouteError};
 use crate::server::Lifecycle;
-use crate::store::Store;
+use crate::store::{Store, StoreUrl};
 use crate::upstream::Upstream;
 use crate::view::{SnapshotSender, Views};
 
@@ -35,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) rule: Rule,
     pub(crate) packages: Packages,
     pub(crate) publish_bytes_max: usize,
+    /// Room for the documents of publishers, in KiB.
+    pub(crate) publish_room: Semaphore,
     lifecycle: Option<Lifecycle>,
 }
 
@@ -59,13 +62,15 @@ impl Gate {
             .upstream
             .map(|upstream| Upstream::new(&upstream, public_url.clone(), Arc::clone(&clock)))
             .transpose()?;
-        let store = Store::open(&config.store_dir)?;
+        let place = config.store.unwrap_or(StoreUrl::Dir(config.store_dir));
+        let store = Store::open(&place, &config.store_options)?;
         let hosted = Hosted::new(store, public_url, Arc::clone(&clock));
         let (views, sender) = Views::new(Arc::clone(&clock));
         let parts = Parts {
             rule: Rule::new(views, clock, config.token_cache_bytes),
             packages: Packages::new(hosted, upstream, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
+            publish_room: Semaphore::new(2 * answer::room(config.publish_bytes_max)),
             lifecycle: config.lifecycle,
         };
         Ok((Self(Arc::new(parts)), sender))

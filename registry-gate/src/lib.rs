@@ -17,12 +17,14 @@
 //! What must stay absent: the control plane's code, databases, and everything that could sign.
 
 mod access;
+mod amendment;
 mod answer;
 mod archive;
 mod config;
 mod fault;
 mod follow;
 mod gate;
+mod history;
 mod hosted;
 mod integrity;
 mod negotiate;
@@ -42,5 +44,5 @@ mod view;
 pub use config::{ConfigError, GateConfig, UpstreamConfig};
 pub use follow::{Follower, FollowerConfig, FollowerError, KeptError};
 pub use gate::Gate;
-pub use store::StoreDirError;
+pub use store::{StoreError, StoreOptions, StoreOptionsError, StoreUrl, StoreUrlError};
 pub use view::{SnapshotError, SnapshotSender, ViewError};

@@ -11,7 +11,9 @@ use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
-use registry_gate::{Follower, FollowerConfig, Gate, GateConfig, UpstreamConfig};
+use registry_gate::{
+    Follower, FollowerConfig, Gate, GateConfig, StoreOptions, StoreUrl, UpstreamConfig,
+};
 use secrecy::SecretString;
 use url::Url;
 
@@ -39,6 +41,14 @@ struct Options {
         default_value = "./registry-gate-data"
     )]
     data: PathBuf,
+    /// Where published packages lie, if not in that directory: `s3://bucket/prefix`, or another
+    /// directory.
+    #[arg(long, env = "TOLLGATE_STORE", value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// A file with what the bucket is reached with, beside the `AWS_…` variables: lines such as
+    /// `aws_access_key_id = …`.
+    #[arg(long, env = "TOLLGATE_STORE_OPTIONS_FILE", value_name = "FILE")]
+    store_options_file: Option<PathBuf>,
     /// The address boxes reach the gate under; the listener's own if not given.
     #[arg(long, env = "TOLLGATE_GATE_URL", value_name = "URL")]
     gate_url: Option<Url>,
@@ -108,6 +118,10 @@ async fn main() -> anyhow::Result<()> {
     let (stopper, life) = lifecycle();
     let mut config = GateConfig::new(public_url.clone(), &options.data);
     config.lifecycle = Some(life.clone());
+    config.store = options.store;
+    if let Some(file) = &options.store_options_file {
+        config.store_options = store_options(file)?;
+    }
     if let Some(url) = options.upstream {
         let mut upstream = UpstreamConfig::new(url);
         upstream.token = options
@@ -168,6 +182,13 @@ fn root_key(given: &str) -> anyhow::Result<Key> {
             .with_context(|| format!("cannot read the root key file {given}"))?
     };
     Key::from_jwk(text.trim().as_bytes()).context("the root key of --root-key")
+}
+
+fn store_options(file: &std::path::Path) -> anyhow::Result<StoreOptions> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the store's options {}", file.display()))?;
+    text.parse()
+        .with_context(|| format!("in {}", file.display()))
 }
 
 fn read_secret(file: &std::path::Path) -> anyhow::Result<SecretString> {

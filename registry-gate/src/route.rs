@@ -15,6 +15,9 @@ const PATH_BYTES_MAX: usize = 1024;
 /// Longest version, in bytes, so that it always fits a file name.
 const VERSION_BYTES_MAX: usize = 128;
 
+/// Longest revision, in bytes.
+const REVISION_BYTES_MAX: usize = 100;
+
 /// What a request is about and what it wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -36,6 +39,18 @@ pub(crate) enum Route {
     DistTags(PackageName),
     /// `PUT /{name}`.
     Publish(PackageName),
+    /// `GET /-/package/{name}/dist-tags/{tag}`.
+    DistTag(PackageName, Tag),
+    /// `PUT` or `POST` of the same.
+    MoveTag(PackageName, Tag),
+    /// `DELETE` of the same.
+    RemoveTag(PackageName, Tag),
+    /// `PUT /{name}/-rev/{revision}`.
+    Amend(PackageName, String),
+    /// `DELETE /{name}/-rev/{revision}`.
+    Unpublish(PackageName, String),
+    /// `DELETE /{name}/-/{base}-{version}.tgz/-rev/{revision}`.
+    UnpublishVersion(PackageName, Version, String),
 }
 
 /// One release of a package, as a client names it.
@@ -69,7 +84,21 @@ impl Route {
     pub(crate) fn parse(method: &Method, raw_path: &str) -> Result<Self, RouteError> {
         let resource = resource(raw_path)?;
         match (method, resource) {
+            (&Method::PUT, route @ Self::Amend(..))
+            | (&Method::DELETE, route @ Self::UnpublishVersion(..)) => Ok(route),
+            (&Method::DELETE, Self::Amend(name, revision)) => Ok(Self::Unpublish(name, revision)),
+            (_, Self::Amend(..)) => Err(RouteError::Method {
+                allow: "PUT, DELETE",
+            }),
+            (_, Self::UnpublishVersion(..)) => Err(RouteError::Method { allow: "DELETE" }),
+            (&Method::PUT | &Method::POST, Self::DistTag(name, tag)) => {
+                Ok(Self::MoveTag(name, tag))
+            }
+            (&Method::DELETE, Self::DistTag(name, tag)) => Ok(Self::RemoveTag(name, tag)),
             (&Method::GET | &Method::HEAD, route) => Ok(route),
+            (_, Self::DistTag(..)) => Err(RouteError::Method {
+                allow: "GET, HEAD, PUT, POST, DELETE",
+            }),
             (&Method::PUT, Self::Packument(name)) => Ok(Self::Publish(name)),
             (_, Self::Packument(_)) => Err(RouteError::Method {
                 allow: "GET, HEAD, PUT",
@@ -79,7 +108,8 @@ impl Route {
     }
 }
 
-/// What stands at a path, told by the route that reads it.
+/// What stands at a path, told by the route that reads it, or by the one that changes it where
+/// there is nothing to read.
 fn resource(raw_path: &str) -> Result<Route, RouteError> {
     if raw_path.len() > PATH_BYTES_MAX {
         return Err(RouteError::Malformed);
@@ -95,12 +125,24 @@ fn resource(raw_path: &str) -> Result<Route, RouteError> {
         ["-", "ping"] => Ok(Route::Ping),
         ["-", "whoami"] => Ok(Route::WhoAmI),
         ["-", "package", name @ .., "dist-tags"] => package(name).map(Route::DistTags),
-        parts @ ["-", ..] => well_formed(parts).and(Err(RouteError::Unknown)),
-        [name @ .., "-", file] => tarball(package(name)?, file),
-        [scope, base, selector] => release(package(&[scope, base])?, selector),
-        [scope, base] if scope.starts_with('@') && split_escaped(scope).is_none() => {
-            package(&[scope, base]).map(Route::Packument)
+        ["-", "package", name @ .., "dist-tags", tag] => {
+            let tag = Tag::parse(tag).map_err(|_| RouteError::Malformed)?;
+            package(name).map(|name| Route::DistTag(name, tag))
         }
+        parts @ ["-", ..] => well_formed(parts).and(Err(RouteError::Unknown)),
+        [name @ .., "-", file, "-rev", text] => {
+            let (name, version) = tarball(package(name)?, file)?;
+            Ok(Route::UnpublishVersion(name, version, revision(text)?))
+        }
+        [name @ .., "-", file] => {
+            tarball(package(name)?, file).map(|(name, version)| Route::Tarball(name, version))
+        }
+        // `-rev` could be the base of a name too; a lone scope is no name.
+        [name @ .., "-rev", text] if !is_lone_scope(name) => {
+            Ok(Route::Amend(package(name)?, revision(text)?))
+        }
+        [scope, base, selector] => release(package(&[scope, base])?, selector),
+        [scope, base] if is_lone_scope(&[scope]) => package(&[scope, base]).map(Route::Packument),
         [name, selector] => release(package(&[name])?, selector),
         [name] => package(&[name]).map(Route::Packument),
         parts => well_formed(parts).and(Err(RouteError::Unknown)),
@@ -163,14 +205,28 @@ fn split_escaped(segment: &str) -> Option<(&str, &str)> {
 }
 
 /// `order-1.2.3.tgz` of `@acme/order`, and nothing else.
-fn tarball(name: PackageName, file: &str) -> Result<Route, RouteError> {
+fn tarball(name: PackageName, file: &str) -> Result<(PackageName, Version), RouteError> {
     let version = file
         .strip_prefix(name.base())
         .and_then(|rest| rest.strip_prefix('-'))
         .and_then(|rest| rest.strip_suffix(".tgz"))
         .and_then(parse_version)
         .ok_or(RouteError::Malformed)?;
-    Ok(Route::Tarball(name, version))
+    Ok((name, version))
+}
+
+fn is_lone_scope(parts: &[&str]) -> bool {
+    matches!(parts, [scope] if scope.starts_with('@') && split_escaped(scope).is_none())
+}
+
+/// A revision as we make them, or as other registries did: it is only compared.
+fn revision(text: &str) -> Result<String, RouteError> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if text.len() <= REVISION_BYTES_MAX && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err(RouteError::Malformed)
+    }
 }
 
 fn release(name: PackageName, text: &str) -> Result<Route, RouteError> {
@@ -213,6 +269,16 @@ impl fmt::Display for Route {
             Self::Release(name, Selector::Tag(tag)) => write!(f, "/{name}/{tag}"),
             Self::Tarball(name, version) => write!(f, "/{name}/-/{}", tarball_file(name, version)),
             Self::DistTags(name) => write!(f, "/-/package/{name}/dist-tags"),
+            Self::DistTag(name, tag) | Self::MoveTag(name, tag) | Self::RemoveTag(name, tag) => {
+                write!(f, "/-/package/{name}/dist-tags/{tag}")
+            }
+            Self::Amend(name, revision) | Self::Unpublish(name, revision) => {
+                write!(f, "/{name}/-rev/{revision}")
+            }
+            Self::UnpublishVersion(name, version, revision) => {
+                let file = tarball_file(name, version);
+                write!(f, "/{name}/-/{file}/-rev/{revision}")
+            }
         }
     }
 }

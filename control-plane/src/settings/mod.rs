@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::SignedDuration;
+use registry_gate::{StoreOptions, StoreUrl};
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -44,6 +45,12 @@ settings! {
     upstream: Url, "URL", "TOLLGATE_UPSTREAM";
     /// A file with the token that the gate sends to that registry
     upstream_token_file: PathBuf, "FILE", "TOLLGATE_UPSTREAM_TOKEN_FILE";
+    /// Where published packages lie: `s3://bucket/prefix` or a directory [default: in the data
+    /// directory]
+    store: StoreUrl, "URL", "TOLLGATE_STORE";
+    /// A file with what the bucket is reached with, beside the `AWS_…` variables: lines such as
+    /// `aws_access_key_id = …`
+    store_options_file: PathBuf, "FILE", "TOLLGATE_STORE_OPTIONS_FILE";
     /// A PostgreSQL URL; without it, an SQLite file in the data directory
     database_url: DatabaseUrl, "URL", "TOLLGATE_DATABASE_URL", [hide_env_values = true];
     /// The `iss` of activation tokens
@@ -167,6 +174,16 @@ impl Config {
     pub fn upstream_token(&self) -> anyhow::Result<Option<SecretString>> {
         let file = self.upstream_token_file.as_deref();
         file.map(read_secret).transpose()
+    }
+
+    /// What the bucket of packages is reached with.
+    pub fn store_options(&self) -> anyhow::Result<StoreOptions> {
+        let Some(file) = &self.store_options_file else {
+            return Ok(StoreOptions::default());
+        };
+        let options = read_secret(file)?;
+        let options = options.expose_secret().parse();
+        options.with_context(|| format!("in `{}`", file.display()))
     }
 
     /// What the keys in the data directory are encrypted with: what the variable says, or else

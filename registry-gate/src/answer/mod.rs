@@ -1,6 +1,7 @@
 //! The answers, one per route. Those that name a package ask the rule first, and have nothing
 //! to work with before it has given them a permit.
 
+mod change;
 mod publish;
 mod read;
 
@@ -13,6 +14,8 @@ use serde_json::json;
 use crate::fault::Failure;
 use crate::gate::Parts;
 use crate::route::Route;
+
+pub(crate) use publish::room;
 
 /// Answers a request for a route.
 pub(crate) async fn to(
@@ -48,12 +51,15 @@ pub(crate) async fn to(
             let permit = gate.rule.may_read(headers, name)?;
             read::tarball(gate, &permit, &version, headers).await
         }
-        Route::Publish(name) => match gate.rule.may_publish(headers, name) {
-            Ok(permit) => publish::publish(gate, permit, headers, body).await,
-            Err(refusal) => {
-                publish::drain(body).await;
-                Err(refusal.into())
-            }
-        },
+        Route::DistTag(name, tag) => {
+            let permit = gate.rule.may_read(headers, name)?;
+            read::dist_tag(gate, &permit, &tag, headers).await
+        }
+        write @ (Route::Publish(_)
+        | Route::MoveTag(..)
+        | Route::RemoveTag(..)
+        | Route::Amend(..)
+        | Route::Unpublish(..)
+        | Route::UnpublishVersion(..)) => change::change(gate, write, headers, body).await,
     }
 }

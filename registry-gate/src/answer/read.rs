@@ -8,13 +8,14 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use semver::Version;
 
-use crate::access::Permit;
+use crate::access::{Caller, Permit};
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
 use crate::negotiate::{matches_etag, prefers_abbreviated};
 use crate::packument::Document;
 use crate::refusal::Refusal;
 use crate::route::Selector;
+use crate::tag::Tag;
 
 /// Documents are asked for again each time, which a 304 makes cheap. `private`: no cache may
 /// hand them to somebody for whom the rule was not asked.
@@ -29,8 +30,12 @@ pub(super) async fn packument(
     permit: &Permit,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
-    let found = gate.packages.find(permit).await?;
     let abbreviated = prefers_abbreviated(headers.get_all(ACCEPT));
+    if !abbreviated && matches!(permit.caller(), Caller::Publisher(_)) {
+        // Publishers send it back with a change, so it must not be a moment old.
+        gate.packages.hosted.renew(permit);
+    }
+    let found = gate.packages.find(permit).await?;
     let mut response = document(found.package.document(abbreviated), headers);
     // Not `Authorization`: the document is the same for all who may have it, and a box whose
     // token was renewed goes on using its cache.
@@ -60,6 +65,20 @@ pub(super) async fn dist_tags(
 ) -> Result<Response, Failure> {
     let found = gate.packages.find(permit).await?;
     rendered(&found.package.tags(), headers)
+}
+
+/// Where one dist-tag points.
+pub(super) async fn dist_tag(
+    gate: &Parts,
+    permit: &Permit,
+    tag: &Tag,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let found = gate.packages.find(permit).await?;
+    let tags = found.package.tags();
+    let version = tags.get(tag.as_str());
+    let version = version.ok_or_else(|| no_such_release(permit))?;
+    rendered(version, headers)
 }
 
 /// A release's bytes.

@@ -7,6 +7,7 @@
 )]
 
 mod binary;
+mod bucket;
 mod following;
 mod plane;
 mod publishing;
@@ -15,6 +16,7 @@ mod refusals;
 mod revocation;
 mod rule;
 mod snapshots;
+mod stores;
 mod upstream;
 mod wire;
 mod world;
