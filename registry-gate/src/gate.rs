@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 use manifest::PackageName;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -92,7 +92,11 @@ impl Gate {
 }
 
 async fn serve(State(gate): State<Gate>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    if head.method == Method::HEAD {
+        // Parts are for GET alone.
+        head.headers.remove(RANGE);
+    }
     let mut response = match Route::parse(&head.method, head.uri.path()) {
         Ok(route) => answer::to(&gate.0, route, &head.headers, body)
             .await

@@ -29,6 +29,7 @@ mod negotiate;
 mod packages;
 mod packument;
 mod publication;
+mod range;
 mod refusal;
 mod revocations;
 mod route;

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
 use manifest::{PackageName, TierName};
@@ -60,6 +60,8 @@ pub(crate) enum Refusal {
     NotPublished { name: PackageName },
     #[error("{name} has no such version or tag")]
     NoSuchRelease { name: PackageName },
+    #[error("this file has only {length} bytes")]
+    NoSuchPart { length: u64 },
     #[error("there is nothing at this address")]
     NoRoute,
 
@@ -118,6 +120,7 @@ impl Refusal {
             Self::OutOfScope { .. } => (StatusCode::NOT_FOUND, "out_of_scope"),
             Self::NotPublished { .. } => (StatusCode::NOT_FOUND, "not_published"),
             Self::NoSuchRelease { .. } => (StatusCode::NOT_FOUND, "release_not_found"),
+            Self::NoSuchPart { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "route_not_found"),
             Self::MalformedPath => (StatusCode::BAD_REQUEST, "path_malformed"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -164,8 +167,15 @@ impl IntoResponse for Refusal {
         }
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Self::Method { allow } = self {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        match self {
+            Self::Method { allow } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::NoSuchPart { length } => {
+                let range = HeaderValue::try_from(format!("bytes */{length}"));
+                headers.extend(range.ok().map(|range| (CONTENT_RANGE, range)));
+            }
+            _ => {}
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
