@@ -13,6 +13,7 @@ use object_store::{GetResult, GetResultPayload};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use semver::Version;
+use serde_json::Value;
 
 use crate::access::Permit;
 use crate::fault::{Failure, Fault};
@@ -20,6 +21,7 @@ use crate::hosted::Hosted;
 use crate::integrity::Integrity;
 use crate::packument::{Package, Release};
 use crate::refusal::Refusal;
+use crate::route::Report;
 use crate::upstream::Upstream;
 
 /// Tarballs up to this size are kept in memory, in bytes.
@@ -88,6 +90,11 @@ impl Packages {
             package: Arc::clone(&shown.package),
             source: Source::Upstream,
         })
+    }
+
+    /// What the upstream knows about vulnerabilities of these packages, if it answers.
+    pub(crate) async fn audit(&self, report: Report, list: &Value) -> Option<Value> {
+        self.upstream.as_ref()?.audit(report, list).await
     }
 
     /// The tarball of a release.
