@@ -233,9 +233,7 @@ fn is_publisher_secret(token: &str) -> bool {
 }
 
 fn identify_publisher(view: &View, secret: &str, now: Timestamp) -> Result<Caller, Refusal> {
-    let publisher = view
-        .publisher(secret)
-        .ok_or(Refusal::InvalidPublisher)?;
+    let publisher = view.publisher(secret).ok_or(Refusal::InvalidPublisher)?;
     match publisher.expires_at {
         Some(end) if end <= now => Err(Refusal::ExpiredPublisher),
         _ => Ok(Caller::Publisher(publisher.id.clone())),

@@ -150,7 +150,11 @@ impl Tarball {
         let object = match self.content {
             Content::Memory(bytes) => {
                 // What is held in memory has a length that fits.
-                let at = |place| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+                let at = |place| {
+                    usize::try_from(place)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len())
+                };
                 return Body::from(bytes.slice(at(part.start)..at(part.end)));
             }
             Content::Object(object) => object.payload,

@@ -21,7 +21,9 @@ const REASON_BYTES_MAX: usize = 100;
 /// name that passed the grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("no token was sent; run `box activate`, which sets this project's token, then try again")]
+    #[error(
+        "no token was sent; run `box activate`, which sets this project's token, then try again"
+    )]
     NoToken,
     #[error("this token is not valid here; run `box activate` for a new one, then try again")]
     InvalidToken,

@@ -126,7 +126,10 @@ fn only_tree(mut list: Map<String, Value>, may_have: impl Fn(&str) -> bool) -> O
 }
 
 /// The list in the body. `None` for one that cannot be read.
-async fn read_list(headers: &HeaderMap, mut body: Body) -> Result<Option<Map<String, Value>>, Failure> {
+async fn read_list(
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Option<Map<String, Value>>, Failure> {
     let packed = match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"gzip") => true,

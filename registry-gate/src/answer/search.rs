@@ -107,9 +107,9 @@ fn describe(permit: &Permit, package: &Package) -> Option<Hit> {
     let told = |member: &str| members.get(member).copied().map(RawValue::get);
     let mut result = serde_json::Map::new();
     result.insert("name".to_owned(), json!(name));
-    let scope = name.scope().map_or("unscoped", |scope| {
-        scope.strip_prefix('@').unwrap_or(scope)
-    });
+    let scope = name
+        .scope()
+        .map_or("unscoped", |scope| scope.strip_prefix('@').unwrap_or(scope));
     result.insert("scope".to_owned(), json!(scope));
     for member in MEMBERS {
         if let Some(Ok(value)) = told(member).map(serde_json::from_str) {

@@ -6,14 +6,20 @@
     reason = "helpers of tests may fail a test as tests may"
 )]
 
+mod audits;
+mod authorize;
 mod binary;
 mod following;
+mod matrix;
+mod observing;
+mod parts;
 mod plane;
 mod publishing;
 mod reading;
 mod refusals;
 mod revocation;
 mod rule;
+mod searching;
 mod snapshots;
 mod upstream;
 mod wire;
