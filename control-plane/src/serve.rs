@@ -59,7 +59,7 @@ pub struct Server {
     pub new_operator_token: Option<(SecretString, PathBuf)>,
     operations: Arc<Operations>,
     control_plane: (TcpListener, Router),
-    gate: (TcpListener, Router),
+    gate: (TcpListener, Gate),
     tls: Option<Tls>,
     life: (Stopper, Lifecycle),
     shutdown_delay: Duration,
@@ -72,6 +72,8 @@ impl Server {
     /// Opens everything in the order in which a mistake costs least: the manifest is read and
     /// both ports are taken before anything is written.
     pub async fn open(config: Config, secrets: Secrets) -> anyhow::Result<Self> {
+        // The gate's figures go to it too.
+        metrics::recorder();
         let tiers = load_manifest(&config)?;
         let chosen_token = secrets.operator_token;
         chosen_token.as_ref().map(check_chosen).transpose()?;
@@ -159,7 +161,7 @@ impl Server {
                     life.1.clone(),
                 ),
             ),
-            gate: (gate_listener, gate.router()),
+            gate: (gate_listener, gate),
             tls,
             life,
             shutdown_delay,
@@ -187,8 +189,9 @@ impl Server {
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
             .serve_with_peers(router, life.clone().ending());
-        let (listener, router) = self.gate;
-        let gate = server::Server::new(listener, self.tls).serve(router, life.ending());
+        let (listener, gate) = self.gate;
+        background.spawn(gate.clone().keep_metrics());
+        let gate = server::Server::new(listener, self.tls).serve(gate.router(), life.ending());
         let servers = async { tokio::try_join!(control_plane, gate) };
         tokio::pin!(servers);
         let delay = self.shutdown_delay;

@@ -158,6 +158,41 @@ impl Rule {
         })?
     }
 
+    /// Of the packages that the caller may read, those whose names fit, in order: a page of them,
+    /// and how many there are. Of a publisher's, who may read all, those of the highest tier.
+    pub(crate) fn readable(
+        &self,
+        headers: &HeaderMap,
+        fits: impl Fn(&str) -> bool,
+        from: usize,
+        size: usize,
+    ) -> Result<(Vec<Permit>, usize), Refusal> {
+        self.with_view(|view, now| {
+            let caller = self.identify(view, headers, now)?;
+            let set = match &caller {
+                Caller::Box(token) => view
+                    .packages(token)
+                    .ok_or_else(|| unknown_set(view, token))?,
+                Caller::Publisher(_) => match view.highest_tier() {
+                    Some(set) => set,
+                    None => return Ok((Vec::new(), 0)),
+                },
+            };
+            let all = || set.iter().filter(|name| fits(name.as_str()));
+            let page = all().skip(from).take(size).cloned();
+            let permit = |name| Permit {
+                name,
+                caller: caller.clone(),
+            };
+            Ok((page.map(permit).collect(), all().count()))
+        })?
+    }
+
+    /// How many verified tokens are kept.
+    pub(crate) fn tokens_kept(&self) -> usize {
+        self.tokens.len()
+    }
+
     fn with_view<T>(&self, decide: impl FnOnce(&View, Timestamp) -> T) -> Result<T, Refusal> {
         let now = self.clock.now();
         let decided = self.views.with(now, |view| decide(view, now));
@@ -212,7 +247,7 @@ fn is_publisher_secret(token: &str) -> bool {
 }
 
 fn identify_publisher(view: &View, secret: &str, now: Timestamp) -> Result<Caller, Refusal> {
-    let publisher = view.publisher(secret).ok_or(Refusal::InvalidToken)?;
+    let publisher = view.publisher(secret).ok_or(Refusal::InvalidPublisher)?;
     match publisher.expires_at {
         Some(end) if end <= now => Err(Refusal::ExpiredPublisher),
         _ => Ok(Caller::Publisher(publisher.id.clone())),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::observe::MetricsPage;
 use crate::server::Lifecycle;
 use crate::store::{StoreError, StoreOptions, StoreUrl};
 
@@ -30,6 +31,8 @@ pub struct GateConfig {
     pub tarball_cache_bytes: u64,
     /// When the gate is to say that it is not ready, because its process ends.
     pub lifecycle: Option<Lifecycle>,
+    /// Where the gate shows its figures; nowhere if not given.
+    pub metrics: Option<MetricsPage>,
 }
 
 /// A registry behind the gate.
@@ -56,6 +59,7 @@ impl GateConfig {
             token_cache_bytes: 256 * 1024 * 1024,
             tarball_cache_bytes: 16 * 1024 * 1024,
             lifecycle: None,
+            metrics: None,
         }
     }
 }

@@ -231,6 +231,7 @@ impl Follower {
         let young = self.held.is_some_and(|held| now < held.renew_at);
         let etag = self.etag.as_ref().filter(|_| young);
         let Some(signed) = self.control_plane.snapshot(etag).await? else {
+            self.sender.heard();
             return Ok(());
         };
         let (sender, kept, floor) = (self.sender.clone(), self.kept.clone(), self.held);

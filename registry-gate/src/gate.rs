@@ -1,14 +1,17 @@
 //! The gate put together: one handler behind one grammar.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use activation_token::clock::Clock;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, RANGE};
 use http::{HeaderMap, HeaderValue, Method};
+use jiff::Timestamp;
 use manifest::PackageName;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -18,10 +21,11 @@ use crate::answer;
 use crate::config::{ConfigError, GateConfig};
 use crate::fault::{self, Failure, REQUEST_ID};
 use crate::hosted::Hosted;
+use crate::observe::{MetricsPage, Noted, Pulse, Tally};
 use crate::packages::Packages;
 use crate::packument::PublicUrl;
 use crate::refusal::Refusal;
-use crate::route::{Route, RouteError};
+use crate::route::{Kind, Route};
 use crate::server::Lifecycle;
 use crate::store::{Store, StoreUrl};
 use crate::upstream::Upstream;
@@ -39,7 +43,15 @@ pub(crate) struct Parts {
     /// Room for the documents of publishers, in KiB.
     pub(crate) publish_room: Semaphore,
     lifecycle: Option<Lifecycle>,
+    /// Where the figures are shown.
+    pub(crate) metrics: Option<MetricsPage>,
+    tally: Tally,
+    pulse: Arc<Pulse>,
+    clock: Arc<dyn Clock>,
 }
+
+/// How often the figures are brought up to date that nothing brings up to date by itself.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 impl Parts {
     /// Whether the gate could answer, and is still meant to.
@@ -48,6 +60,16 @@ impl Parts {
             Some(life) if !life.is_serving() => Err(Refusal::Stopping),
             _ => self.rule.is_ready(),
         }
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Tells the recorder of this process what changes with time.
+    pub(crate) fn tell_metrics(&self) {
+        self.pulse.tell(self.clock.now(), &self.rule);
     }
 }
 
@@ -67,11 +89,15 @@ impl Gate {
         let hosted = Hosted::new(store, public_url, Arc::clone(&clock));
         let (views, sender) = Views::new(Arc::clone(&clock));
         let parts = Parts {
-            rule: Rule::new(views, clock, config.token_cache_bytes),
+            rule: Rule::new(views, Arc::clone(&clock), config.token_cache_bytes),
             packages: Packages::new(hosted, upstream, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
             publish_room: Semaphore::new(2 * answer::room(config.publish_bytes_max)),
             lifecycle: config.lifecycle,
+            metrics: config.metrics,
+            tally: Tally::new(),
+            pulse: sender.pulse(),
+            clock,
         };
         Ok((Self(Arc::new(parts)), sender))
     }
@@ -80,6 +106,15 @@ impl Gate {
     /// route asks it. A `false` stands for any refusal.
     pub fn may_read(&self, headers: &HeaderMap, name: PackageName) -> bool {
         self.0.rule.may_read(headers, name).is_ok()
+    }
+
+    /// Keeps the figures of this process up to date. Never ends.
+    pub async fn keep_metrics(self) -> Infallible {
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        loop {
+            ticks.tick().await;
+            self.0.tell_metrics();
+        }
     }
 
     /// The whole gate as one service. Paths are read here and not by the router, which would
@@ -97,28 +132,31 @@ impl Gate {
 }
 
 async fn serve(State(gate): State<Gate>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let mut response = match Route::parse(&head.method, head.uri.path()) {
-        Ok(route) => answer::to(&gate.0, route, &head.headers, body)
+    let (mut head, body) = request.into_parts();
+    if head.method == Method::HEAD {
+        // Parts are for GET alone.
+        head.headers.remove(RANGE);
+    }
+    let route = Route::parse(&head.method, head.uri.path());
+    let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
+    let noted = Noted::begin(route.as_ref().ok());
+    let mut response = match route {
+        Ok(route) => answer::to(&gate.0, route, &head, body)
             .await
             .unwrap_or_else(|failure| failure.into_answer(&head.headers)),
-        Err(error) => Failure::from(refusal(error)).into_answer(&head.headers),
+        Err(error) => Failure::from(Refusal::from(error)).into_answer(&head.headers),
     };
     if let Some(id) = fault::own_id(&head.headers) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    gate.0.tally.count(kind, &head.method, &response);
+    if let Some(noted) = noted {
+        noted.end(kind, &gate.0.rule, &head.headers, &mut response);
     }
     if head.method == Method::HEAD {
         response = without_body(response);
     }
     response
-}
-
-fn refusal(error: RouteError) -> Refusal {
-    match error {
-        RouteError::Malformed => Refusal::MalformedPath,
-        RouteError::Unknown => Refusal::NoRoute,
-        RouteError::Method { allow } => Refusal::Method { allow },
-    }
 }
 
 /// The answer to HEAD: as to GET, with the length and without the bytes.

@@ -10,11 +10,13 @@ use activation_token::Key;
 use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
 use registry_gate::{
-    Follower, FollowerConfig, Gate, GateConfig, StoreOptions, StoreUrl, UpstreamConfig,
+    Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl, UpstreamConfig,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
 use url::Url;
 
 /// The npm registry that boxes install from, gated by their activation tokens.
@@ -78,6 +80,30 @@ struct Options {
     /// in seconds.
     #[arg(long, env = "TOLLGATE_SHUTDOWN_DELAY", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600))]
     shutdown_delay: u64,
+    /// A file with the bearer token that opens `/metrics`, which nobody sees without it.
+    #[arg(long, env = "TOLLGATE_METRICS_TOKEN_FILE", value_name = "FILE")]
+    metrics_token_file: Option<PathBuf>,
+    /// What is logged to standard error, for example `info` or, with a line for each request,
+    /// `info,registry_gate::requests=debug`.
+    #[arg(
+        long,
+        env = "TOLLGATE_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log: EnvFilter,
+    /// Log one JSON object a line.
+    #[arg(
+        long,
+        env = "TOLLGATE_LOG_JSON",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    log_json: bool,
     /// How often the control plane is asked while no change is heard of, in seconds.
     #[arg(long, env = "TOLLGATE_POLL_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     poll_seconds: u64,
@@ -85,14 +111,8 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
     let options = Options::parse();
+    log(options.log, options.log_json);
     // Before the listener: a signal that comes early must not be lost.
     let stop = stop_signal().context("waiting for signals")?;
 
@@ -132,6 +152,10 @@ async fn main() -> anyhow::Result<()> {
         config.upstream = Some(upstream);
     }
 
+    if let Some(file) = &options.metrics_token_file {
+        config.metrics = Some(metrics_page(read_secret(file)?)?);
+    }
+
     let clock = Arc::new(SystemClock);
     let (gate, sender) = Gate::new(config, clock.clone())?;
     let follower = FollowerConfig {
@@ -141,6 +165,9 @@ async fn main() -> anyhow::Result<()> {
     };
     let follower = Follower::open(follower, clock, sender)?;
     let following = tokio::spawn(follower.run());
+    if options.metrics_token_file.is_some() {
+        tokio::spawn(gate.clone().keep_metrics());
+    }
     let delay = Duration::from_secs(options.shutdown_delay);
     tokio::spawn(async move {
         stop.await;
@@ -159,6 +186,42 @@ async fn main() -> anyhow::Result<()> {
         .await;
     following.abort();
     served.context("serving")
+}
+
+/// Lines on standard error.
+fn log(filter: EnvFilter, json: bool) {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        lines.json().flatten_event(true).init();
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+/// Makes the recorder of this process and the page that shows what it holds.
+fn metrics_page(token: SecretString) -> anyhow::Result<MetricsPage> {
+    /// Samples that nobody scrapes are folded this often, so that they take no memory.
+    const UPKEEP: Duration = Duration::from_secs(5);
+    if token.expose_secret().is_empty() {
+        anyhow::bail!("the file of --metrics-token-file is empty");
+    }
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).context("starting the metrics")?;
+    let kept = handle.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            kept.run_upkeep();
+        }
+    });
+    Ok(MetricsPage {
+        token,
+        render: Arc::new(move || handle.render()),
+    })
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

@@ -2,16 +2,18 @@
 //! two are never merged, so nobody outside can add a version to a package of the vendor's own.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use object_store::{GetResult, GetResultPayload};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use semver::Version;
+use serde_json::Value;
 
 use crate::access::Permit;
 use crate::fault::{Failure, Fault};
@@ -19,6 +21,7 @@ use crate::hosted::Hosted;
 use crate::integrity::Integrity;
 use crate::packument::{Package, Release};
 use crate::refusal::Refusal;
+use crate::route::Report;
 use crate::upstream::Upstream;
 
 /// Tarballs up to this size are kept in memory, in bytes.
@@ -46,10 +49,16 @@ enum Source {
     Upstream,
 }
 
-/// A tarball on its way out.
+/// A tarball on its way out, whole or in part.
 pub(crate) struct Tarball {
+    /// Its whole length.
     pub(crate) bytes: u64,
-    pub(crate) body: Body,
+    content: Content,
+}
+
+enum Content {
+    Memory(Bytes),
+    Object(Box<GetResult>),
 }
 
 impl Packages {
@@ -81,6 +90,11 @@ impl Packages {
             package: Arc::clone(&shown.package),
             source: Source::Upstream,
         })
+    }
+
+    /// What the upstream knows about vulnerabilities of these packages, if it answers.
+    pub(crate) async fn audit(&self, report: Report, list: &Value) -> Option<Value> {
+        self.upstream.as_ref()?.audit(report, list).await
     }
 
     /// The tarball of a release.
@@ -120,31 +134,72 @@ impl Tarball {
     fn of(bytes: Bytes) -> Self {
         Self {
             bytes: bytes.len() as u64,
-            body: Body::from(bytes),
+            content: Content::Memory(bytes),
         }
     }
 
     fn stream(object: GetResult) -> Self {
         Self {
             bytes: object.meta.size,
-            body: match object.payload {
-                GetResultPayload::File(file, _) => {
-                    Body::from_stream(stream::try_unfold(file, chunk))
-                }
-                GetResultPayload::Stream(stream) => Body::from_stream(stream),
-            },
+            content: Content::Object(Box::new(object)),
+        }
+    }
+
+    /// The bytes of a part that lies within it, as they are read.
+    pub(crate) fn part(self, part: Range<u64>) -> Body {
+        let object = match self.content {
+            Content::Memory(bytes) => {
+                // What is held in memory has a length that fits.
+                let at = |place| {
+                    usize::try_from(place)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len())
+                };
+                return Body::from(bytes.slice(at(part.start)..at(part.end)));
+            }
+            Content::Object(object) => object.payload,
+        };
+        match object {
+            GetResultPayload::File(file, _) => {
+                Body::from_stream(stream::try_unfold((file, part), chunk))
+            }
+            GetResultPayload::Stream(stream) => {
+                let (mut skip, mut left) = (part.start, part.end - part.start);
+                let cut = stream.map(move |chunk| {
+                    let mut chunk = chunk?;
+                    let before = skip.min(chunk.len() as u64);
+                    skip -= before;
+                    drop(chunk.split_to(usize::try_from(before).unwrap_or(usize::MAX)));
+                    chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    left -= chunk.len() as u64;
+                    Ok::<_, object_store::Error>(chunk)
+                });
+                Body::from_stream(cut)
+            }
         }
     }
 }
 
-/// The next piece of a file, read where waiting for a disk holds nobody up.
-async fn chunk(mut file: File) -> std::io::Result<Option<(Bytes, File)>> {
+/// The next piece of a part of a file, read where waiting for a disk holds nobody up.
+async fn chunk(
+    (mut file, part): (File, Range<u64>),
+) -> std::io::Result<Option<(Bytes, (File, Range<u64>))>> {
     let read = move || {
+        let wanted = (part.end - part.start).min(CHUNK_BYTES as u64);
+        if wanted == 0 {
+            return Ok(None);
+        }
         let mut bytes = Vec::with_capacity(CHUNK_BYTES);
+        file.seek(SeekFrom::Start(part.start))?;
         Read::by_ref(&mut file)
-            .take(CHUNK_BYTES as u64)
+            .take(wanted)
             .read_to_end(&mut bytes)?;
-        Ok((!bytes.is_empty()).then(|| (Bytes::from(bytes), file)))
+        if bytes.is_empty() {
+            // Shorter than it was: the answer must break off, and not end as if it were whole.
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let rest = part.start + bytes.len() as u64..part.end;
+        Ok(Some((Bytes::from(bytes), (file, rest))))
     };
     tokio::task::spawn_blocking(read)
         .await

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
 use manifest::{PackageName, TierName};
@@ -13,6 +13,7 @@ use semver::Version;
 use serde::Serialize;
 
 use crate::publication::PublicationError;
+use crate::route::RouteError;
 
 /// Longest reason phrase, in bytes; some clients cut a longer one or take it ill.
 const REASON_BYTES_MAX: usize = 100;
@@ -21,26 +22,30 @@ const REASON_BYTES_MAX: usize = 100;
 /// name that passed the grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("no token was sent; activate this machine, then install with the token it receives")]
+    #[error(
+        "no token was sent; run `box activate`, which sets this project's token, then try again"
+    )]
     NoToken,
-    #[error("this token is not valid here; activate again to receive a new one")]
+    #[error("this token is not valid here; run `box activate` for a new one, then try again")]
     InvalidToken,
-    #[error("your activation token has expired; activate again to receive a new one")]
+    #[error("this publisher token is not valid here; ask your operator for a new one")]
+    InvalidPublisher,
+    #[error("your activation token has expired; run `box activate` to renew it, then try again")]
     ExpiredToken,
     #[error("your publisher token has expired; ask your operator for a new one")]
     ExpiredPublisher,
     #[error("your activation token is not valid yet; check the clocks and try again")]
     EarlyToken,
-    #[error("your activation token names a package set that is gone; activate again")]
+    #[error("your activation token names a package set that is gone; run `box activate` again")]
     UnknownSet,
-    #[error("your license has changed since this token was issued; activate again")]
+    #[error("your license has changed since this token was issued; run `box activate` again")]
     SupersededToken,
 
     #[error("your license is suspended; ask your vendor to reinstate it")]
     LicenseSuspended,
     #[error("your license has been revoked; ask your vendor for a new one")]
     LicenseRevoked,
-    #[error("this machine was released from its license; activate again to install here")]
+    #[error("this machine was released from its license; run `box activate` to install here")]
     BoxReleased,
     #[error("{name} is not in your tier {tier}{}", comes_with(upgrade.as_ref()))]
     NotEntitled {
@@ -50,7 +55,7 @@ pub(crate) enum Refusal {
         upgrade: Option<TierName>,
     },
     /// The tier has it by now, but the token is older than that.
-    #[error("{name} is in your tier {tier} but not in your token; activate again")]
+    #[error("{name} is in your tier {tier} but not in your token; run `box activate` again")]
     OutdatedToken { name: PackageName, tier: TierName },
     #[error("only a publisher token may publish; an activation token may install")]
     PublisherOnly,
@@ -63,6 +68,20 @@ pub(crate) enum Refusal {
     NoSuchRelease { name: PackageName },
     #[error("this version is no longer there")]
     TarballGone,
+    #[error("this registry signs nothing, so it has no keys to check signatures with")]
+    NoKeys,
+    #[error("nobody logs in here: run `box activate`, which sets this project's token")]
+    LogIn,
+    #[error("the token for metrics is missing or wrong")]
+    MetricsToken,
+    #[error("the gateway does not say which request it asks about; see its settings")]
+    OriginalMissing,
+    #[error("the gateway does not say clearly which request it asks about; see its settings")]
+    OriginalAmbiguous,
+    #[error("this registry cannot narrow a search to your packages; install them by name")]
+    SearchUnbounded,
+    #[error("this file has only {length} bytes")]
+    NoSuchPart { length: u64 },
     #[error("there is nothing at this address")]
     NoRoute,
 
@@ -105,9 +124,25 @@ pub(crate) enum Refusal {
     Stopping,
 }
 
+impl From<RouteError> for Refusal {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::Malformed => Self::MalformedPath,
+            RouteError::Unknown => Self::NoRoute,
+            RouteError::Method { allow } => Self::Method { allow },
+        }
+    }
+}
+
+/// A refusal's code, beside its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Code(pub(crate) &'static str);
+
 fn comes_with(tier: Option<&TierName>) -> String {
-    tier.map(|tier| format!("; it comes with {tier}"))
-        .unwrap_or_default()
+    tier.map_or_else(
+        || "; check its name, or ask your vendor".to_owned(),
+        |tier| format!("; it comes with {tier}; ask your vendor to upgrade"),
+    )
 }
 
 impl Refusal {
@@ -115,7 +150,9 @@ impl Refusal {
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoToken => (StatusCode::UNAUTHORIZED, "token_missing"),
-            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            Self::InvalidToken | Self::InvalidPublisher => {
+                (StatusCode::UNAUTHORIZED, "token_invalid")
+            }
             Self::ExpiredToken | Self::ExpiredPublisher => {
                 (StatusCode::UNAUTHORIZED, "token_expired")
             }
@@ -132,6 +169,13 @@ impl Refusal {
             Self::NotPublished { .. } => (StatusCode::NOT_FOUND, "not_published"),
             Self::NoSuchRelease { .. } => (StatusCode::NOT_FOUND, "release_not_found"),
             Self::TarballGone => (StatusCode::NOT_FOUND, "release_not_found"),
+            Self::NoKeys => (StatusCode::NOT_FOUND, "keys_none"),
+            Self::LogIn => (StatusCode::FORBIDDEN, "login_by_activation"),
+            Self::MetricsToken => (StatusCode::UNAUTHORIZED, "metrics_token_invalid"),
+            Self::OriginalMissing => (StatusCode::FORBIDDEN, "original_missing"),
+            Self::OriginalAmbiguous => (StatusCode::FORBIDDEN, "original_ambiguous"),
+            Self::SearchUnbounded => (StatusCode::FORBIDDEN, "search_refused"),
+            Self::NoSuchPart { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "route_not_found"),
             Self::MalformedPath => (StatusCode::BAD_REQUEST, "path_malformed"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -181,10 +225,18 @@ impl IntoResponse for Refusal {
         if let Ok(reason) = ReasonPhrase::try_from(shortened(&sentence).into_bytes()) {
             response.extensions_mut().insert(reason);
         }
+        response.extensions_mut().insert(Code(code));
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Self::Method { allow } = self {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        match self {
+            Self::Method { allow } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::NoSuchPart { length } => {
+                let range = HeaderValue::try_from(format!("bytes */{length}"));
+                headers.extend(range.ok().map(|range| (CONTENT_RANGE, range)));
+            }
+            _ => {}
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -193,9 +245,19 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The sentence, or as many of its clauses as fit: what is wrong stands first. A first clause
+/// that is too long by itself, for a long name, is cut.
 fn shortened(sentence: &str) -> String {
     if sentence.len() <= REASON_BYTES_MAX {
         return sentence.to_owned();
+    }
+    let clauses = sentence.match_indices("; ").map(|(end, _)| end);
+    if let Some(whole) = clauses
+        .filter(|end| *end <= REASON_BYTES_MAX)
+        .last()
+        .and_then(|end| sentence.get(..end))
+    {
+        return whole.to_owned();
     }
     let cut: String = sentence.chars().take(REASON_BYTES_MAX - 3).collect();
     format!("{cut}...")

@@ -51,6 +51,66 @@ pub(crate) enum Route {
     Unpublish(PackageName, String),
     /// `DELETE /{name}/-/{base}-{version}.tgz/-rev/{revision}`.
     UnpublishVersion(PackageName, Version, String),
+    /// `GET /-/v1/search`.
+    Search,
+    /// `POST /-/npm/v1/security/…`.
+    Audit(Report),
+    /// `GET /-/npm/v1/keys`.
+    Keys,
+    /// Where npm logs in with a name and a password, or asks about whoever did.
+    LogIn(LogIn),
+    /// `GET /metrics`.
+    Metrics,
+    /// `/-/gate/authorize`, by any method, with the path that is asked about where that stands
+    /// behind it, exactly as it came.
+    Authorize(String),
+}
+
+/// The forms in which clients ask for known vulnerabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// `advisories/bulk`: names and versions.
+    Bulk,
+    /// `audits/quick`: a tree.
+    Quick,
+    /// `audits`: the same.
+    Full,
+}
+
+/// The addresses of a log-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogIn {
+    /// `POST /-/v1/login`, which answers with a page to visit.
+    Web,
+    /// `PUT /-/user/org.couchdb.user:{name}`. The name does not matter.
+    Password,
+    /// `/-/npm/v1/tokens`.
+    Tokens,
+    /// `/-/npm/v1/user`.
+    Profile,
+}
+
+/// Kinds of routes, as the log and the metrics tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Health,
+    Ping,
+    WhoAmI,
+    Packument,
+    Release,
+    Tarball,
+    DistTags,
+    Publish,
+    /// Of tags, deprecations and what is published.
+    Change,
+    Search,
+    Audit,
+    Keys,
+    LogIn,
+    Metrics,
+    Authorize,
+    /// What has no route.
+    Unknown,
 }
 
 /// One release of a package, as a client names it.
@@ -95,6 +155,10 @@ impl Route {
                 Ok(Self::MoveTag(name, tag))
             }
             (&Method::DELETE, Self::DistTag(name, tag)) => Ok(Self::RemoveTag(name, tag)),
+            // A log-in is refused and a decision is given whatever the method.
+            (_, route @ (Self::LogIn(_) | Self::Authorize(_)))
+            | (&Method::POST, route @ Self::Audit(_)) => Ok(route),
+            (_, Self::Audit(_)) => Err(RouteError::Method { allow: "POST" }),
             (&Method::GET | &Method::HEAD, route) => Ok(route),
             (_, Self::DistTag(..)) => Err(RouteError::Method {
                 allow: "GET, HEAD, PUT, POST, DELETE",
@@ -106,11 +170,124 @@ impl Route {
             _ => Err(RouteError::Method { allow: "GET, HEAD" }),
         }
     }
+
+    /// What kind of route it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Live | Self::Ready => Kind::Health,
+            Self::Ping => Kind::Ping,
+            Self::WhoAmI => Kind::WhoAmI,
+            Self::Packument(_) => Kind::Packument,
+            Self::Release(..) => Kind::Release,
+            Self::Tarball(..) => Kind::Tarball,
+            Self::DistTags(_) | Self::DistTag(..) => Kind::DistTags,
+            Self::Publish(_) => Kind::Publish,
+            Self::MoveTag(..)
+            | Self::RemoveTag(..)
+            | Self::Amend(..)
+            | Self::Unpublish(..)
+            | Self::UnpublishVersion(..) => Kind::Change,
+            Self::Search => Kind::Search,
+            Self::Audit(_) => Kind::Audit,
+            Self::Keys => Kind::Keys,
+            Self::LogIn(_) => Kind::LogIn,
+            Self::Metrics => Kind::Metrics,
+            Self::Authorize(_) => Kind::Authorize,
+        }
+    }
+
+    /// The package and the version that it names.
+    pub(crate) fn subject(&self) -> (Option<&PackageName>, Option<&Version>) {
+        match self {
+            Self::Tarball(name, version)
+            | Self::Release(name, Selector::Version(version))
+            | Self::UnpublishVersion(name, version, _) => (Some(name), Some(version)),
+            Self::Packument(name)
+            | Self::Release(name, Selector::Tag(_))
+            | Self::DistTags(name)
+            | Self::DistTag(name, _)
+            | Self::MoveTag(name, _)
+            | Self::RemoveTag(name, _)
+            | Self::Amend(name, _)
+            | Self::Unpublish(name, _)
+            | Self::Publish(name) => (Some(name), None),
+            _ => (None, None),
+        }
+    }
 }
+
+impl Kind {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Health,
+        Self::Ping,
+        Self::WhoAmI,
+        Self::Packument,
+        Self::Release,
+        Self::Tarball,
+        Self::DistTags,
+        Self::Publish,
+        Self::Change,
+        Self::Search,
+        Self::Audit,
+        Self::Keys,
+        Self::LogIn,
+        Self::Metrics,
+        Self::Authorize,
+        Self::Unknown,
+    ];
+
+    /// Its word in the log and in the metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Ping => "ping",
+            Self::WhoAmI => "whoami",
+            Self::Packument => "packument",
+            Self::Release => "release",
+            Self::Tarball => "tarball",
+            Self::DistTags => "dist_tags",
+            Self::Publish => "publish",
+            Self::Change => "change",
+            Self::Search => "search",
+            Self::Audit => "audit",
+            Self::Keys => "keys",
+            Self::LogIn => "login",
+            Self::Metrics => "metrics",
+            Self::Authorize => "authorize",
+            Self::Unknown => "none",
+        }
+    }
+}
+
+impl Report {
+    /// Its address behind the registry's own.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Bulk => "/-/npm/v1/security/advisories/bulk",
+            Self::Quick => "/-/npm/v1/security/audits/quick",
+            Self::Full => "/-/npm/v1/security/audits",
+        }
+    }
+}
+
+/// Where a gateway asks for decisions.
+const AUTHORIZE: &str = "/-/gate/authorize";
+/// What stands before the name of whoever logs in with a password.
+const USER: &str = "org.couchdb.user:";
 
 /// What stands at a path, told by the route that reads it, or by the one that changes it where
 /// there is nothing to read.
 fn resource(raw_path: &str) -> Result<Route, RouteError> {
+    if let Some(original) = raw_path.strip_prefix(AUTHORIZE)
+        && (original.is_empty() || original.starts_with('/'))
+    {
+        return if original.len() > PATH_BYTES_MAX {
+            Err(RouteError::Malformed)
+        } else {
+            Ok(Route::Authorize(original.to_owned()))
+        };
+    }
     if raw_path.len() > PATH_BYTES_MAX {
         return Err(RouteError::Malformed);
     }
@@ -123,7 +300,19 @@ fn resource(raw_path: &str) -> Result<Route, RouteError> {
         ["livez"] => Ok(Route::Live),
         ["readyz"] => Ok(Route::Ready),
         ["-", "ping"] => Ok(Route::Ping),
+        ["metrics"] => Ok(Route::Metrics),
         ["-", "whoami"] => Ok(Route::WhoAmI),
+        ["-", "v1", "search"] => Ok(Route::Search),
+        ["-", "npm", "v1", "security", "advisories", "bulk"] => Ok(Route::Audit(Report::Bulk)),
+        ["-", "npm", "v1", "security", "audits", "quick"] => Ok(Route::Audit(Report::Quick)),
+        ["-", "npm", "v1", "security", "audits"] => Ok(Route::Audit(Report::Full)),
+        ["-", "npm", "v1", "keys"] => Ok(Route::Keys),
+        ["-", "npm", "v1", "tokens"] => Ok(Route::LogIn(LogIn::Tokens)),
+        ["-", "npm", "v1", "user"] => Ok(Route::LogIn(LogIn::Profile)),
+        ["-", "v1", "login"] => Ok(Route::LogIn(LogIn::Web)),
+        ["-", "user", user] if user.strip_prefix(USER).is_some_and(is_user) => {
+            Ok(Route::LogIn(LogIn::Password))
+        }
         ["-", "package", name @ .., "dist-tags"] => package(name).map(Route::DistTags),
         ["-", "package", name @ .., "dist-tags", tag] => {
             let tag = Tag::parse(tag).map_err(|_| RouteError::Malformed)?;
@@ -244,6 +433,12 @@ pub(crate) fn parse_version(text: &str) -> Option<Version> {
     Version::parse(text).ok()
 }
 
+/// A user's name as clients escape it. Nothing is done with it.
+fn is_user(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'()%@+".contains(&b);
+    !name.is_empty() && name.bytes().all(good)
+}
+
 /// An address that no route knows may still not hold bytes that none could.
 fn well_formed(parts: &[&str]) -> Result<(), RouteError> {
     let good =
@@ -279,6 +474,15 @@ impl fmt::Display for Route {
                 let file = tarball_file(name, version);
                 write!(f, "/{name}/-/{file}/-rev/{revision}")
             }
+            Self::Search => f.write_str("/-/v1/search"),
+            Self::Audit(report) => f.write_str(report.path()),
+            Self::Keys => f.write_str("/-/npm/v1/keys"),
+            Self::LogIn(LogIn::Web) => f.write_str("/-/v1/login"),
+            Self::LogIn(LogIn::Password) => write!(f, "/-/user/{USER}name"),
+            Self::LogIn(LogIn::Tokens) => f.write_str("/-/npm/v1/tokens"),
+            Self::LogIn(LogIn::Profile) => f.write_str("/-/npm/v1/user"),
+            Self::Metrics => f.write_str("/metrics"),
+            Self::Authorize(original) => write!(f, "{AUTHORIZE}{original}"),
         }
     }
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use activation_token::clock::Clock;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use jiff::SignedDuration;
 use manifest::PackageName;
 use reqwest::{Client, Response};
 use secrecy::ExposeSecret;
 use semver::Version;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -23,7 +24,7 @@ use crate::config::{ConfigError, UpstreamConfig};
 use crate::integrity::Integrity;
 use crate::packument::{Members, Package, PublicUrl, Release};
 use crate::refusal::Refusal;
-use crate::route::{parse_version, tarball_file};
+use crate::route::{Report, parse_version, tarball_file};
 use crate::shelf::Shelf;
 
 /// How long a package is taken for current before the upstream is asked again, in seconds.
@@ -35,6 +36,10 @@ const PACKUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence in the middle of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Installs wait for this.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer about vulnerabilities, in bytes.
+const AUDIT_BYTES_MAX: usize = 8 * 1024 * 1024;
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(5);
 /// The members of a package document that are made here, or concern the upstream alone.
 const OWN_MEMBERS: [&str; 6] = [
@@ -149,6 +154,24 @@ impl Upstream {
             })
     }
 
+    /// What is known about vulnerabilities of the packages of a list, if there is an answer soon.
+    pub(crate) async fn audit(&self, report: Report, list: &Value) -> Option<Value> {
+        let parts: Vec<&str> = report.path().trim_start_matches('/').split('/').collect();
+        let asked = async {
+            let request = self.request(Method::POST, &parts).json(list);
+            let response = request.timeout(AUDIT_TIMEOUT).send().await?;
+            match response.status() {
+                StatusCode::OK => read_bounded(response, AUDIT_BYTES_MAX).await,
+                status => Err(UpstreamError::Status(status)),
+            }
+        };
+        let json = asked.await.inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "the upstream does not tell about vulnerabilities");
+        });
+        serde_json::from_slice(&json.ok()?).ok()
+    }
+
     async fn load(
         &self,
         name: &PackageName,
@@ -197,12 +220,16 @@ impl Upstream {
 
     /// A request under the upstream's own address. A slash inside a part is escaped.
     fn get(&self, parts: &[&str]) -> reqwest::RequestBuilder {
+        self.request(Method::GET, parts)
+    }
+
+    fn request(&self, method: Method, parts: &[&str]) -> reqwest::RequestBuilder {
         let mut url = self.base.clone();
         // An HTTP address always has a path.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(parts);
         }
-        let request = self.client.get(url);
+        let request = self.client.request(method, url);
         match &self.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,

@@ -14,6 +14,7 @@ use manifest::{NotCanonical, PackageName, PackageSet, SetDigest, TierName};
 use secrecy::SecretString;
 use tokio::sync::watch;
 
+use crate::observe::Pulse;
 use crate::revocations::{Revocations, Revoked};
 
 /// How far the control plane's clock and ours may differ, in seconds: for tokens and snapshots.
@@ -163,6 +164,11 @@ impl View {
         tier.map(|tier| &tier.name)
     }
 
+    /// The packages of the highest tier, which has those of all.
+    pub(crate) fn highest_tier(&self) -> Option<&PackageSet> {
+        self.tiers.last().map(|tier| &*tier.set)
+    }
+
     /// Whether `lower` stands below `upper`; an unknown tier stands nowhere.
     pub(crate) fn is_below(&self, lower: &TierName, upper: &TierName) -> bool {
         let place = |name| self.tiers.iter().position(|tier| &tier.name == name);
@@ -211,6 +217,7 @@ fn read_hash_key(text: &str) -> Result<HashKey, ViewError> {
 pub struct SnapshotSender {
     views: watch::Sender<Option<Arc<View>>>,
     clock: Arc<dyn Clock>,
+    pulse: Arc<Pulse>,
 }
 
 /// Why a snapshot was not taken. The gate goes on with the one it has.
@@ -238,6 +245,7 @@ impl SnapshotSender {
     pub fn publish(&self, snapshot: Snapshot) -> Result<(), SnapshotError> {
         let view = View::compile(snapshot)?;
         let offered = (view.sequence, view.issued_at);
+        let fresh_until = view.fresh_until;
         let leeway = SignedDuration::from_secs(LEEWAY_SECONDS.into());
         if self
             .clock
@@ -264,7 +272,21 @@ impl SnapshotSender {
             }
         });
         drop(retired);
+        if outcome.is_ok() {
+            self.heard();
+            self.pulse.took(offered.0, offered.1, fresh_until);
+        }
         outcome
+    }
+
+    /// Notes that the control plane has answered, whether it had news or not.
+    pub(crate) fn heard(&self) {
+        self.pulse.heard(self.clock.now());
+    }
+
+    /// Where is noted what was heard.
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 }
 
@@ -284,7 +306,15 @@ impl Views {
     /// An empty place for views and the way in to it.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> (Self, SnapshotSender) {
         let (views, receiver) = watch::channel(None);
-        (Self(receiver), SnapshotSender { views, clock })
+        let pulse = Arc::default();
+        (
+            Self(receiver),
+            SnapshotSender {
+                views,
+                clock,
+                pulse,
+            },
+        )
     }
 
     /// Lets `decide` see the view in force, if it is fresh at `now`.

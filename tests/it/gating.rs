@@ -91,7 +91,8 @@ async fn pot_37_a_box_installs_exactly_what_its_tier_covers() {
         .await
         .unwrap();
     assert_eq!(response.status(), 403);
-    assert_eq!(response.json::<Value>().await.unwrap()["error"], refusal);
+    let error = response.json::<Value>().await.unwrap()["error"].clone();
+    assert!(error.as_str().unwrap().starts_with(refusal), "{error}");
     let growth = vendor.sell("growth").await;
     let mut grown = Npm::project("@acme", &tollgate.gate, Some(&growth.token));
     grown.must(&["install", "@acme/loyalty"]).await;

@@ -21,6 +21,7 @@ mod credentials;
 mod customers;
 mod database;
 mod gate_feed;
+mod gateway;
 mod gating;
 mod idempotency;
 mod importing;

@@ -76,7 +76,7 @@ async fn every_bad_token_is_refused_with_its_status_and_npm_prints_our_text() {
     let unsigned = format!("{unsigned_head}.{foreign_claims}.");
     for (name, token, text) in [
         ("tampered", tampered, invalid),
-        ("expired", old, "has expired; activate again"),
+        ("expired", old, "has expired; run `box activate`"),
         ("not valid yet", early, "not valid yet"),
         ("wrong audience", ours.sign(&elsewhere).unwrap(), invalid),
         ("wrong issuer", ours.sign(&stranger).unwrap(), invalid),

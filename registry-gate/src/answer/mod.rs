@@ -1,18 +1,23 @@
 //! The answers, one per route. Those that name a package ask the rule first, and have nothing
 //! to work with before it has given them a permit.
 
+mod audit;
+mod authorize;
 mod change;
 mod publish;
 mod read;
+mod search;
 
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::request::Parts as Head;
 use serde_json::json;
 
 use crate::fault::Failure;
 use crate::gate::Parts;
+use crate::refusal::Refusal;
 use crate::route::Route;
 
 pub(crate) use publish::room;
@@ -21,9 +26,10 @@ pub(crate) use publish::room;
 pub(crate) async fn to(
     gate: &Parts,
     route: Route,
-    headers: &HeaderMap,
+    head: &Head,
     body: Body,
 ) -> Result<Response, Failure> {
+    let headers = &head.headers;
     match route {
         Route::Live => Ok(Json(json!({ "status": "live" })).into_response()),
         Route::Ready => {
@@ -61,5 +67,28 @@ pub(crate) async fn to(
         | Route::Amend(..)
         | Route::Unpublish(..)
         | Route::UnpublishVersion(..)) => change::change(gate, write, headers, body).await,
+        Route::Search => search::search(gate, head.uri.query(), headers).await,
+        Route::Audit(report) => audit::audit(gate, report, headers, body).await,
+        Route::Keys => Err(Refusal::NoKeys.into()),
+        Route::LogIn(_) => {
+            // Read to its end unseen: a password, perhaps.
+            publish::drain(body).await;
+            Err(Refusal::LogIn.into())
+        }
+        Route::Authorize(behind) => Ok(authorize::authorize(gate, &behind, head)),
+        Route::Metrics => metrics(gate, head),
     }
+}
+
+/// What is measured, for whoever has the token for it.
+fn metrics(gate: &Parts, head: &Head) -> Result<Response, Failure> {
+    let page = gate.metrics.as_ref().ok_or(Refusal::NoRoute)?;
+    let token = head.headers.get(AUTHORIZATION);
+    let token = token.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    if !token.is_some_and(|token| page.opens(token)) {
+        return Err(Refusal::MetricsToken.into());
+    }
+    gate.tell_metrics();
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(([(CONTENT_TYPE, kind)], (page.render)()).into_response())
 }

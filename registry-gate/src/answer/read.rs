@@ -1,9 +1,12 @@
 //! Reading: package documents, releases, dist-tags, tarballs.
 
+use std::ops::Range;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use semver::Version;
@@ -13,6 +16,7 @@ use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
 use crate::negotiate::{matches_etag, prefers_abbreviated};
 use crate::packument::Document;
+use crate::range::Wanted;
 use crate::refusal::Refusal;
 use crate::route::Selector;
 use crate::tag::Tag;
@@ -100,16 +104,36 @@ pub(super) async fn tarball(
         .tarball(permit, &found, version, release)
         .await?;
     tracing::debug!(name = %permit.name(), %version, caller = ?permit.caller(), "download");
+    let length = tarball.bytes;
+    let (status, part) = match Wanted::of(headers, etag, length) {
+        Wanted::Whole => (StatusCode::OK, 0..length),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Wanted::Nothing => return Err(Refusal::NoSuchPart { length }.into()),
+    };
     let headers = [
         (
             CONTENT_TYPE,
             HeaderValue::from_static("application/octet-stream"),
         ),
-        (CONTENT_LENGTH, HeaderValue::from(tarball.bytes)),
+        (CONTENT_LENGTH, HeaderValue::from(part.end - part.start)),
         (ETAG, etag.clone()),
         (CACHE_CONTROL, TARBALL_CACHING),
+        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
     ];
-    Ok((headers, tarball.body).into_response())
+    let told = (status == StatusCode::PARTIAL_CONTENT)
+        .then(|| content_range(&part, length))
+        .transpose()?;
+    let mut response = (status, headers, tarball.part(part)).into_response();
+    response
+        .headers_mut()
+        .extend(told.map(|range| (CONTENT_RANGE, range)));
+    Ok(response)
+}
+
+fn content_range(part: &Range<u64>, length: u64) -> Result<HeaderValue, Fault> {
+    let last = part.end.saturating_sub(1);
+    HeaderValue::try_from(format!("bytes {}-{last}/{length}", part.start))
+        .map_err(|error| Fault::new("naming a part", error))
 }
 
 fn no_such_release(permit: &Permit) -> Refusal {

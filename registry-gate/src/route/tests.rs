@@ -110,6 +110,12 @@ fn a_path_outside_the_grammar_is_refused_and_never_cleaned() {
         "/-/%2fadmin%2fx",
         "/-%2fadmin%2fx",
         "/-/",
+        "/-/v1/search/",
+        "/-/v1/%73earch",
+        "/-/npm//v1/keys",
+        "/metrics/",
+        "/-/user/org.couchdb.user:a%2fb/../x",
+        "/-/user/org.couchdb.user:a\\b",
         "/-/package//dist-tags",
         "/-/package/@acme/dist-tags",
         "/-/package/%2e%2e/dist-tags",
@@ -134,11 +140,15 @@ fn a_well_formed_address_that_nobody_knows_is_not_found() {
     let unknown = [
         "/",
         "/-",
-        "/-/v1/search",
-        "/-/npm/v1/keys",
-        "/-/npm/v1/security/audits/quick",
-        "/-/npm/v1/security/advisories/bulk",
-        "/-/user/org.couchdb.user:box",
+        "/-/v1",
+        "/-/v1/search/more",
+        "/-/npm/v1/security",
+        "/-/npm/v1/security/advisories",
+        "/-/npm/v1/tokens/token/1",
+        "/-/user/box",
+        "/-/user/org.couchdb.user:",
+        "/-/gate",
+        "/-/gate/authorized",
         "/a/b/c",
         "/@acme/order/1.0.0/more",
         "/@acme/order/-/@acme/order-1.0.0.tgz",
@@ -172,6 +182,56 @@ fn a_known_address_names_its_methods() {
     assert_eq!(put, Ok(Route::Publish(name)));
 }
 
+#[test]
+fn a_log_in_and_a_decision_are_asked_for_by_any_method() {
+    let login = Ok(Route::LogIn(LogIn::Password));
+    for user in ["box", "some%40where", "x.y-z_1", "(a)!~*'"] {
+        let path = format!("/-/user/org.couchdb.user:{user}");
+        assert_eq!(Route::parse(&Method::PUT, &path), login, "{user}");
+    }
+    let original = "/@acme/../order%00";
+    let path = format!("/-/gate/authorize{original}");
+    let asked = Ok(Route::Authorize(original.to_owned()));
+    for method in ["GET", "PUT", "DELETE", "PROPFIND"] {
+        assert_eq!(Route::parse(&method.parse().unwrap(), &path), asked);
+    }
+    let long = format!("/-/gate/authorize/{}", "a".repeat(PATH_BYTES_MAX));
+    assert_eq!(read(&long), Err(RouteError::Malformed));
+    let audit = Route::parse(&Method::GET, Report::Bulk.path());
+    assert_eq!(audit, Err(RouteError::Method { allow: "POST" }));
+}
+
+/// The method by which a route is asked for.
+fn method_of(route: &Route) -> Method {
+    match route {
+        Route::Audit(_) => Method::POST,
+        _ => Method::GET,
+    }
+}
+
+fn is_for_all(route: &Route) -> bool {
+    matches!(route, Route::LogIn(_) | Route::Authorize(_))
+}
+
+/// The routes that name nothing.
+fn fixed() -> Vec<Route> {
+    let audits = [Report::Bulk, Report::Quick, Report::Full].map(Route::Audit);
+    let log_ins = [LogIn::Web, LogIn::Tokens, LogIn::Profile, LogIn::Password].map(Route::LogIn);
+    let mut fixed = vec![
+        Route::Live,
+        Route::Ready,
+        Route::Ping,
+        Route::WhoAmI,
+        Route::Search,
+        Route::Keys,
+        Route::Metrics,
+        Route::Authorize(String::new()),
+    ];
+    fixed.extend(audits);
+    fixed.extend(log_ins);
+    fixed
+}
+
 /// The spellings of a name in a path.
 fn spellings(name: &PackageName) -> Vec<String> {
     let plain = name.to_string();
@@ -187,9 +247,17 @@ fn spellings(name: &PackageName) -> Vec<String> {
 /// Finds the route of a path the slow way: guess the name, print every route it could be of,
 /// and take the one that prints like the path.
 fn twin(path: &str) -> Option<Route> {
-    let fixed = [Route::Live, Route::Ready, Route::Ping, Route::WhoAmI];
-    if let Some(route) = fixed.iter().find(|route| route.to_string() == path) {
-        return Some(route.clone());
+    let mut fixed = fixed().into_iter();
+    if let Some(route) = fixed.find(|route| route.to_string() == path) {
+        return Some(route);
+    }
+    if let Some(user) = path.strip_prefix("/-/user/org.couchdb.user:") {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()%@+".contains(c);
+        let good = !user.is_empty() && user.chars().all(plain);
+        return good.then_some(Route::LogIn(LogIn::Password));
+    }
+    if let Some(original) = path.strip_prefix("/-/gate/authorize/") {
+        return Some(Route::Authorize(format!("/{original}")));
     }
     for (prefix, suffix) in [("/", ""), ("/-/package/", "/dist-tags")] {
         let Some(rest) = path.strip_prefix(prefix) else {
@@ -250,7 +318,9 @@ fn any_version() -> impl Strategy<Value = Version> {
 fn any_route() -> impl Strategy<Value = Route> {
     prop_oneof![
         any_name()
-            .prop_filter("fixed", |name| !matches!(name.as_str(), "livez" | "readyz"))
+            .prop_filter("fixed", |name| {
+                !matches!(name.as_str(), "livez" | "readyz" | "metrics")
+            })
             .prop_map(Route::Packument),
         (any_name(), any_version()).prop_map(|(name, version)| Route::Tarball(name, version)),
         (any_name(), any_version())
@@ -258,6 +328,8 @@ fn any_route() -> impl Strategy<Value = Route> {
         (any_name(), any_tag()).prop_map(|(name, tag)| Route::Release(name, Selector::Tag(tag))),
         any_name().prop_map(Route::DistTags),
         (any_name(), any_tag()).prop_map(|(name, tag)| Route::DistTag(name, tag)),
+        proptest::sample::select(fixed()),
+        "(/[a-z@%.-]{0,6}){0,4}".prop_map(Route::Authorize),
     ]
 }
 
@@ -303,7 +375,7 @@ proptest! {
 
     #[test]
     fn a_route_that_is_printed_is_read_back(route in any_route()) {
-        prop_assert_eq!(read(&route.to_string()), Ok(route));
+        prop_assert_eq!(Route::parse(&method_of(&route), &route.to_string()), Ok(route));
     }
 
     #[test]
@@ -330,16 +402,20 @@ proptest! {
             Just("1.0.0"), Just(".tgz"), Just("/-/"),
         ],
     ) {
+        let method = method_of(&route);
         let mut path = route.to_string();
         let at = at.min(path.len());
         path.replace_range(at..(at + cut).min(path.len()), insert);
-        prop_assert_eq!(read(&path).ok(), twin(&path), "{}", path);
+        let read = Route::parse(&method, &path);
+        // By POST, nothing but an audit is read.
+        let twin = twin(&path).filter(|found| method == method_of(found) || is_for_all(found));
+        prop_assert_eq!(read.ok(), twin, "{}", path);
     }
 
     #[test]
     fn parser_and_twin_agree_on_any_path(
-        path in r"(/|@|-|%2f|%2F|%|\.|a|b|tgz|1\.0\.0|latest|package|dist-tags|\\|A|_|ping){0,12}",
+        path in r"(/|@|-|%2f|%2F|%|\.|a|b|tgz|1\.0\.0|latest|package|dist-tags|\\|A|_|ping|v1|npm|search|keys|user|metrics|gate|authorize){0,12}",
     ) {
-        prop_assert_eq!(read(&path).ok(), twin(&path), "{}", path);
+        prop_assert_eq!(read(&path).ok(), twin(&path).filter(|found| method_of(found) == Method::GET), "{}", path);
     }
 }

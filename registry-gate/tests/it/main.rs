@@ -6,15 +6,21 @@
     reason = "helpers of tests may fail a test as tests may"
 )]
 
+mod audits;
+mod authorize;
 mod binary;
 mod bucket;
 mod following;
+mod matrix;
+mod observing;
+mod parts;
 mod plane;
 mod publishing;
 mod reading;
 mod refusals;
 mod revocation;
 mod rule;
+mod searching;
 mod snapshots;
 mod stores;
 mod upstream;

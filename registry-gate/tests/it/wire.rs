@@ -62,7 +62,8 @@ async fn npm_5_the_sentence_stands_in_the_status_line() {
     let answer = running
         .request("GET /@acme%2floyalty", &world.basic())
         .await;
-    let sentence = "@acme/loyalty is not in your tier basic; it comes with growth";
+    let sentence =
+        "@acme/loyalty is not in your tier basic; it comes with growth; ask your vendor to upgrade";
     assert!(
         answer.starts_with(&format!("HTTP/1.1 403 {sentence}\r\n")),
         "{answer}"

@@ -1,0 +1,45 @@
+//! What a caller is known by, for headers and the log.
+
+use crate::access::Caller;
+
+impl Caller {
+    /// The customer of a box.
+    pub(crate) fn customer(&self) -> Option<&str> {
+        match self {
+            Self::Box(token) => Some(&token.claims().customer_id),
+            Self::Publisher(_) => None,
+        }
+    }
+
+    /// The license of a box.
+    pub(crate) fn license(&self) -> Option<&str> {
+        match self {
+            Self::Box(token) => Some(&token.claims().license_id),
+            Self::Publisher(_) => None,
+        }
+    }
+
+    /// The id of a box that is bound.
+    pub(crate) fn box_id(&self) -> Option<&str> {
+        match self {
+            Self::Box(token) => token.claims().box_id.as_deref(),
+            Self::Publisher(_) => None,
+        }
+    }
+
+    /// The tier of a box.
+    pub(crate) fn tier(&self) -> Option<&str> {
+        match self {
+            Self::Box(token) => Some(token.claims().tier.as_str()),
+            Self::Publisher(_) => None,
+        }
+    }
+
+    /// The credential of a publisher.
+    pub(crate) fn publisher(&self) -> Option<&str> {
+        match self {
+            Self::Box(_) => None,
+            Self::Publisher(id) => Some(id),
+        }
+    }
+}

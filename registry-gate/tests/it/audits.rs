@@ -1,0 +1,176 @@
+//! Audits: what is asked of the upstream, and that nothing goes wrong for want of an answer.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::Method;
+use http_body_util::BodyExt;
+use registry_gate::UpstreamConfig;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, World, gzip, request};
+
+const BULK: &str = "/-/npm/v1/security/advisories/bulk";
+const QUICK: &str = "/-/npm/v1/security/audits/quick";
+const FULL: &str = "/-/npm/v1/security/audits";
+
+/// What the registry says, and what it was asked.
+#[derive(Default)]
+struct Registry {
+    says: Mutex<(u16, String)>,
+    asked: Mutex<Vec<(String, Value)>>,
+}
+
+async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let asked = (
+        head.uri.path().to_owned(),
+        serde_json::from_slice(&body).unwrap(),
+    );
+    registry.asked.lock().unwrap().push(asked);
+    let (status, text) = registry.says.lock().unwrap().clone();
+    (http::StatusCode::from_u16(status).unwrap(), text).into_response()
+}
+
+async fn world() -> (World, Arc<Registry>) {
+    let registry = Arc::new(Registry::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/npm/", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer).with_state(registry.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let upstream = UpstreamConfig::new(url.parse().unwrap());
+    (
+        World::with(|config| config.upstream = Some(upstream)),
+        registry,
+    )
+}
+
+async fn post(world: &World, path: &str, token: &str, encoding: &str, body: Vec<u8>) -> Answer {
+    let request = request(Method::POST, path, token)
+        .header("content-type", "application/json")
+        .header("content-encoding", encoding)
+        .body(Body::from(body));
+    world.call(request.unwrap()).await
+}
+
+#[tokio::test]
+async fn the_upstream_is_asked_about_entitled_names_alone() {
+    let (world, registry) = world().await;
+    let basic = world.basic();
+    let advisory = json!([{ "id": 1, "title": "bad", "severity": "high" }]);
+    *registry.says.lock().unwrap() = (
+        200,
+        json!({ "@acme/order": advisory, "@acme/loyalty": advisory }).to_string(),
+    );
+    let list = json!({
+        "@acme/order": ["1.0.0"], "@acme/loyalty": ["1.0.0"], "left-pad": ["1.0.0"],
+        "@acme/../x": ["1"], "@acme/product": { "not": "a list" },
+    });
+    let body = list.to_string().into_bytes();
+    for (encoding, body) in [("identity", body.clone()), ("gzip", gzip(&body))] {
+        let answer = post(&world, BULK, &basic, encoding, body).await;
+        assert_eq!(
+            answer.json(),
+            json!({ "@acme/order": advisory }),
+            "{encoding}"
+        );
+        let asked = registry.asked.lock().unwrap().pop().unwrap();
+        let expected = (format!("/npm{BULK}"), json!({ "@acme/order": ["1.0.0"] }));
+        assert_eq!(asked, expected);
+    }
+
+    let known = json!({ "actions": [], "advisories": { "1": {} }, "metadata": {} });
+    *registry.says.lock().unwrap() = (200, known.to_string());
+    let tree = json!({
+        "name": "our-secret-shop", "version": "7.0.0",
+        "requires": { "@acme/order": "^1.0.0", "left-pad": "1" },
+        "dependencies": {
+            "@acme/order": {
+                "version": "1.0.0",
+                "requires": { "@acme/box-core": "1", "@acme/loyalty": "1" },
+                "dependencies": {
+                    "@acme/loyalty": { "version": "1.0.0" },
+                    "@acme/box-core": { "version": "1.0.0" },
+                },
+            },
+            "left-pad": { "version": "1.0.0" },
+        },
+        "metadata": { "node_version": "v20" },
+    });
+    for path in [QUICK, FULL] {
+        let body = tree.to_string().into_bytes();
+        let answer = post(&world, path, &basic, "identity", body).await;
+        assert_eq!(answer.json(), known);
+        let (asked, list) = registry.asked.lock().unwrap().pop().unwrap();
+        assert_eq!(asked, format!("/npm{path}"));
+        assert_eq!(list["requires"], json!({ "@acme/order": "^1.0.0" }));
+        assert_eq!(
+            list["dependencies"],
+            json!({ "@acme/order": {
+            "version": "1.0.0",
+            "requires": { "@acme/box-core": "1" },
+            "dependencies": { "@acme/box-core": { "version": "1.0.0" } },
+        } })
+        );
+        let text = list.to_string();
+        assert!(!text.contains("shop") && !text.contains("v20"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_audit_that_nobody_can_answer_is_answered_empty() {
+    let (with_upstream, registry) = world().await;
+    let alone = World::new();
+    let good = json!({ "@acme/order": ["1.0.0"] }).to_string().into_bytes();
+    let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
+    let large = vec![b' '; 5 * 1024 * 1024];
+    let deep = [b"{\"a\":".repeat(100_000), b"1".to_vec()].concat();
+    let bodies: [(&str, Vec<u8>); 9] = [
+        ("identity", good.clone()),
+        ("identity", b"nonsense".to_vec()),
+        ("identity", Vec::new()),
+        ("identity", b"[]".to_vec()),
+        ("identity", large),
+        ("identity", deep),
+        ("gzip", good.clone()),
+        ("gzip", bomb),
+        ("br", good),
+    ];
+    for world in [&with_upstream, &alone] {
+        for says in [
+            (500, ""),
+            (200, "nonsense"),
+            (200, "[]"),
+            (410, "{}"),
+            (302, "{}"),
+        ] {
+            *registry.says.lock().unwrap() = (says.0, says.1.to_owned());
+            for (encoding, body) in bodies.clone() {
+                let bulk = post(world, BULK, &world.basic(), encoding, body).await;
+                assert_eq!((bulk.status.as_u16(), bulk.json()), (200, json!({})));
+            }
+        }
+        for path in [QUICK, FULL] {
+            let empty = post(world, path, &world.basic(), "identity", b"{}".to_vec()).await;
+            assert_eq!(empty.status, 200);
+            let json = empty.json();
+            assert_eq!(json["advisories"], json!({}));
+            assert_eq!(json["metadata"]["vulnerabilities"]["critical"], 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_audit_by_nobody_is_refused_without_reading_its_list() {
+    let (world, registry) = world().await;
+    let body = json!({ "@acme/order": ["1.0.0"] }).to_string().into_bytes();
+    let nobody = post(&world, BULK, "", "identity", body.clone()).await;
+    assert!(nobody.is(401, "token_missing"));
+    let unknown = post(&world, BULK, "nonsense", "identity", body).await;
+    assert!(unknown.is(401, "token_invalid"));
+    assert!(registry.asked.lock().unwrap().is_empty());
+}
