@@ -86,11 +86,11 @@ pub(super) async fn tarball(
             CONTENT_TYPE,
             HeaderValue::from_static("application/octet-stream"),
         ),
-        (CONTENT_LENGTH, HeaderValue::from(tarball.bytes)),
+        (CONTENT_LENGTH, HeaderValue::from(tarball.bytes())),
         (ETAG, etag.clone()),
         (CACHE_CONTROL, TARBALL_CACHING),
     ];
-    Ok((headers, tarball.body).into_response())
+    Ok((headers, tarball.into_body()).into_response())
 }
 
 fn no_such_release(permit: &Permit) -> Refusal {
