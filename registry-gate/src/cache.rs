@@ -12,9 +12,11 @@
 //! it, and so on. The length stands in the name, so that a file that a crash or a full disk cut
 //! short is known when it is found again; the hash of a tarball is checked once more then.
 
-use std::collections::{BTreeMap, HashMap};
+mod index;
+mod spool;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,15 +24,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use activation_token::clock::Clock;
-use data_encoding::HEXLOWER;
 
+pub(crate) use self::index::Key;
+pub(crate) use self::spool::Spool;
+
+use self::index::{Index, size};
 use crate::integrity::Integrity;
 use crate::upstream::figures;
 
 /// Gates that can work beside each other.
 const DIRS_MAX: u32 = 16;
-/// What a file takes at least, in bytes.
-const BLOCK_BYTES: u64 = 4096;
 /// How much of a file is read at a time, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
 const LOCK: &str = "lock";
@@ -48,15 +51,6 @@ pub(crate) struct DiskCache {
     _lock: File,
 }
 
-/// What a file is known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    /// A tarball, by its hash.
-    Tarball(Integrity),
-    /// A package document, by the hash of registry and name.
-    Document([u8; 32]),
-}
-
 /// An open file. It can be read even after it was thrown out.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
@@ -71,23 +65,6 @@ pub struct CacheDirError {
     path: PathBuf,
     #[source]
     source: io::Error,
-}
-
-/// What is there, and in which order it was used.
-#[derive(Default)]
-struct Index {
-    files: HashMap<Key, Known>,
-    order: BTreeMap<u64, Key>,
-    uses: u64,
-    bytes: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Known {
-    bytes: u64,
-    used: u64,
-    /// Whether its content was looked at since the start.
-    checked: bool,
 }
 
 impl DiskCache {
@@ -167,32 +144,17 @@ impl DiskCache {
     pub(crate) fn spool(&self) -> io::Result<Spool> {
         let number = self.incoming.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{INCOMING}{number}"));
-        let file = OpenOptions::new()
-            .create_new(true)
-            .read(true)
-            .write(true)
-            .mode(MODE)
-            .open(&path)
-            .inspect_err(|error| self.make_room(error))?;
-        Ok(Spool {
-            file: Arc::new(file),
-            path,
-            bytes: 0,
-            placed: false,
-        })
+        Spool::create(path).inspect_err(|error| self.make_room(error))
     }
 
     /// Keeps what has arrived and was checked. If it cannot be kept, it can still be read.
     pub(crate) fn keep(&self, key: Key, mut spool: Spool) -> Held {
         if let Err(error) = self.place(key, &mut spool) {
             self.make_room(&error);
-            let file = key.file_name(spool.bytes);
+            let file = key.file_name(spool.bytes());
             tracing::warn!(file, %error, "a file cannot be cached");
         }
-        Held {
-            file: Arc::clone(&spool.file),
-            bytes: spool.bytes,
-        }
+        spool.held()
     }
 
     /// Keeps bytes whose own check comes when they are read.
@@ -222,20 +184,23 @@ impl DiskCache {
     }
 
     fn place(&self, key: Key, spool: &mut Spool) -> io::Result<()> {
-        if size(spool.bytes) > self.bytes_max {
+        if size(spool.bytes()) > self.bytes_max {
             return Ok(());
         }
         if matches!(key, Key::Tarball(_)) {
-            spool.file.sync_all()?;
+            spool.sync()?;
         }
         let mut index = self.index();
         // Of another length, it would stay beside.
-        if index.files.get(&key).is_some_and(|old| old.bytes != spool.bytes) {
+        if index
+            .files
+            .get(&key)
+            .is_some_and(|old| old.bytes != spool.bytes())
+        {
             self.remove_from(&mut index, &key);
         }
-        fs::rename(&spool.path, self.path(&key, spool.bytes))?;
-        spool.placed = true;
-        index.insert(key, spool.bytes, true);
+        spool.rename(&self.path(&key, spool.bytes()))?;
+        index.insert(key, spool.bytes(), true);
         self.throw_out(&mut index, self.bytes_max);
         Ok(())
     }
@@ -270,67 +235,6 @@ impl DiskCache {
     }
 }
 
-impl Index {
-    fn insert(&mut self, key: Key, bytes: u64, checked: bool) {
-        self.remove(&key);
-        self.uses += 1;
-        let known = Known {
-            bytes,
-            used: self.uses,
-            checked,
-        };
-        self.files.insert(key, known);
-        self.order.insert(self.uses, key);
-        self.bytes += size(bytes);
-    }
-
-    fn remove(&mut self, key: &Key) -> Option<Known> {
-        let known = self.files.remove(key)?;
-        self.order.remove(&known.used);
-        self.bytes -= size(known.bytes);
-        Some(known)
-    }
-
-    fn touch(&mut self, key: &Key) -> Option<Known> {
-        let known = self.files.get_mut(key)?;
-        self.order.remove(&known.used);
-        self.uses += 1;
-        known.used = self.uses;
-        self.order.insert(self.uses, *key);
-        Some(*known)
-    }
-}
-
-impl Key {
-    fn file_name(&self, bytes: u64) -> String {
-        match self {
-            Self::Tarball(integrity @ Integrity::Sha512(_)) => {
-                format!("tarball-sha512-{}.{bytes}", integrity.to_hex())
-            }
-            Self::Tarball(integrity @ Integrity::Sha1(_)) => {
-                format!("tarball-sha1-{}.{bytes}", integrity.to_hex())
-            }
-            Self::Document(hash) => format!("document-{}.{bytes}", HEXLOWER.encode(hash)),
-        }
-    }
-
-    /// Reads [`Key::file_name`].
-    fn parse(name: &str) -> Option<(Self, u64)> {
-        fn hash<const N: usize>(hex: &str) -> Option<[u8; N]> {
-            HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
-        }
-        let (stem, bytes) = name.split_once('.')?;
-        let (kind, hex) = stem.rsplit_once('-')?;
-        let key = match kind {
-            "tarball-sha512" => Self::Tarball(Integrity::Sha512(hash(hex)?)),
-            "tarball-sha1" => Self::Tarball(Integrity::Sha1(hash(hex)?)),
-            "document" => Self::Document(hash(hex)?),
-            _ => return None,
-        };
-        Some((key, bytes.parse().ok()?))
-    }
-}
-
 impl Held {
     /// All of it.
     pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
@@ -357,39 +261,6 @@ impl Held {
     }
 }
 
-/// A file that is being written. Unless it is kept, it goes away.
-#[derive(Debug)]
-pub(crate) struct Spool {
-    file: Arc<File>,
-    path: PathBuf,
-    bytes: u64,
-    placed: bool,
-}
-
-impl Spool {
-    /// Takes the next piece.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.file).write_all(bytes)?;
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        if !self.placed {
-            // What stays is removed at the next start.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// What a file takes on the disk, about.
-fn size(bytes: u64) -> u64 {
-    bytes.max(1).next_multiple_of(BLOCK_BYTES)
-}
-
 /// The first directory beside this one where no other gate works, with its lock.
 fn take_dir(dir: &Path) -> io::Result<(PathBuf, File)> {
     for number in 1..=DIRS_MAX {
@@ -398,7 +269,10 @@ fn take_dir(dir: &Path) -> io::Result<(PathBuf, File)> {
             path.push(format!("-{number}"));
         }
         let path = PathBuf::from(path);
-        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -411,7 +285,9 @@ fn take_dir(dir: &Path) -> io::Result<(PathBuf, File)> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Err(io::Error::other("too many gates work beside each other here"))
+    Err(io::Error::other(
+        "too many gates work beside each other here",
+    ))
 }
 
 /// Finds what is there, the least recently used first. What a crash left half written goes.

@@ -118,7 +118,9 @@ pub enum ConfigError {
     #[error("the gate's public URL must be an HTTP address without user, query and fragment")]
     PublicUrl,
     /// Not an HTTP address.
-    #[error("the URL of a registry behind the gate must be an HTTP address without user, query and fragment")]
+    #[error(
+        "the URL of a registry behind the gate must be an HTTP address without user, query and fragment"
+    )]
     UpstreamUrl,
     /// An address where clouds tell secrets, or none that can be connected to.
     #[error("the URL of a registry behind the gate names an address that must not be reached")]

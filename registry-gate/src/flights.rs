@@ -31,7 +31,10 @@ where
     {
         let mut result = self.begin(key, work);
         let ended = result.wait_for(Option::is_some).await;
-        ended.ok().and_then(|result| result.clone()).ok_or(BrokenOff)
+        ended
+            .ok()
+            .and_then(|result| result.clone())
+            .ok_or(BrokenOff)
     }
 
     /// Begins the work, unless it runs already.

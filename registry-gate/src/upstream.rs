@@ -271,7 +271,11 @@ impl Parts {
             .await
             .map_err(fault)?;
         let (mut piece, mut bytes) = (BytesMut::new(), 0);
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(error.into()))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| failed(error.into()))?
+        {
             bytes += chunk.len() as u64;
             if bytes > bytes_max {
                 return Err(failed(UpstreamError::TooLarge(bytes_max)).into());
