@@ -110,8 +110,7 @@ impl DiskCache {
             file: Arc::new(file),
             bytes: known.bytes,
         };
-        // The order of use outlives the process in the files' times. It may be lost.
-        let _ = held.file.set_modified(SystemTime::from(self.clock.now()));
+        self.note_use(&held.file);
         if let (Key::Tarball(integrity), false) = (key, known.checked) {
             if !held.fits(integrity) {
                 tracing::warn!(file = %key.file_name(known.bytes), "a cached file has changed");
@@ -131,7 +130,7 @@ impl DiskCache {
         if let Some(known) = known
             && let Ok(file) = File::open(self.path(key, known.bytes))
         {
-            let _ = file.set_modified(SystemTime::from(self.clock.now()));
+            self.note_use(&file);
         }
     }
 
@@ -190,6 +189,7 @@ impl DiskCache {
         if matches!(key, Key::Tarball(_)) {
             spool.sync()?;
         }
+        self.note_use(&spool.held().file);
         let mut index = self.index();
         // Of another length, it would stay beside.
         if index
@@ -203,6 +203,11 @@ impl DiskCache {
         index.insert(key, spool.bytes(), true);
         self.throw_out(&mut index, self.bytes_max);
         Ok(())
+    }
+
+    /// The order of use outlives the process in the files' times. It may be lost.
+    fn note_use(&self, file: &File) {
+        let _ = file.set_modified(SystemTime::from(self.clock.now()));
     }
 
     fn throw_out(&self, index: &mut Index, bytes_max: u64) {

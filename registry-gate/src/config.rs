@@ -119,11 +119,11 @@ pub enum ConfigError {
     PublicUrl,
     /// Not an HTTP address.
     #[error(
-        "the URL of a registry behind the gate must be an HTTP address without user, query and fragment"
+        "the URL of upstream and pass-through must be an HTTP address without user, query and fragment"
     )]
     UpstreamUrl,
     /// An address where clouds tell secrets, or none that can be connected to.
-    #[error("the URL of a registry behind the gate names an address that must not be reached")]
+    #[error("the URL of upstream or pass-through names an address that must not be reached")]
     UpstreamAddress,
     /// Bytes that no header can carry.
     #[error("the upstream's token has characters that no header can carry")]

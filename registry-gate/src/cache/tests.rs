@@ -64,12 +64,17 @@ fn what_is_kept_comes_back_after_a_restart() {
     assert_eq!(keep(&cache, b"one").read().unwrap(), b"one");
     cache.store(Key::Document([1; 32]), &[b"a", b"b"]);
     cache.store(Key::Document([1; 32]), &[b"longer"]);
-    for cache in [cache, fixture.open(ROOM)] {
+    let mut first = Some(cache);
+    for restart in [false, true] {
+        let cache = if restart {
+            fixture.open(ROOM)
+        } else {
+            first.take().unwrap()
+        };
         assert_eq!(read(&cache, b"one").unwrap(), b"one");
         let document = cache.get(&Key::Document([1; 32])).unwrap();
         assert_eq!(document.read().unwrap(), b"longer");
         assert_eq!(fixture.files().len(), 2);
-        drop(cache);
     }
 }
 

@@ -175,12 +175,13 @@ impl Client {
         }
     }
 
-    /// Sends a request, and once more if no connection could be made.
+    /// Sends a request, and once more if the connection failed before anything was answered: one
+    /// that was kept open may be closed by the other side just then.
     async fn send(&self, kind: Kind, request: RequestBuilder) -> Result<Response, UpstreamError> {
         figures::request(self.registry, kind);
         let again = request.try_clone();
         match (request.send().await, again) {
-            (Err(error), Some(again)) if error.is_connect() && !error.is_timeout() => {
+            (Err(error), Some(again)) if error.is_request() && !error.is_timeout() => {
                 Ok(again.send().await?)
             }
             (answer, _) => Ok(answer?),

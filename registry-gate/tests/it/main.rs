@@ -8,13 +8,17 @@
 
 mod binary;
 mod following;
+mod pass_through;
 mod plane;
 mod publishing;
+mod raw;
 mod reading;
 mod refusals;
 mod revocation;
 mod rule;
 mod snapshots;
 mod upstream;
+mod upstream_cache;
+mod upstream_lies;
 mod wire;
 mod world;
