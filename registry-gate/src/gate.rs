@@ -22,13 +22,12 @@ use crate::config::{ConfigError, GateConfig};
 use crate::fault::{self, Failure, REQUEST_ID};
 use crate::hosted::Hosted;
 use crate::observe::{MetricsPage, Noted, Pulse, Tally};
-use crate::packages::Packages;
+use crate::packages::{Behind, Packages};
 use crate::packument::PublicUrl;
 use crate::refusal::Refusal;
 use crate::route::{Kind, Route};
 use crate::server::Lifecycle;
 use crate::store::{Store, StoreUrl};
-use crate::upstream::Upstream;
 use crate::view::{SnapshotSender, Views};
 
 /// A registry gate. It refuses everything until it has been sent a snapshot.
@@ -80,17 +79,19 @@ impl Gate {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, SnapshotSender), ConfigError> {
         let public_url = PublicUrl::new(&config.public_url).ok_or(ConfigError::PublicUrl)?;
-        let upstream = config
-            .upstream
-            .map(|upstream| Upstream::new(&upstream, public_url.clone(), Arc::clone(&clock)))
-            .transpose()?;
+        let behind = Behind::open(&config, &public_url, &clock)?;
         let place = config.store.unwrap_or(StoreUrl::Dir(config.store_dir));
         let store = Store::open(&place, &config.store_options)?;
         let hosted = Hosted::new(store, public_url, Arc::clone(&clock));
         let (views, sender) = Views::new(Arc::clone(&clock));
         let parts = Parts {
-            rule: Rule::new(views, Arc::clone(&clock), config.token_cache_bytes),
-            packages: Packages::new(hosted, upstream, config.tarball_cache_bytes),
+            rule: Rule::new(
+                views,
+                Arc::clone(&clock),
+                config.token_cache_bytes,
+                config.pass_through.is_some(),
+            ),
+            packages: Packages::new(hosted, behind, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
             publish_room: Semaphore::new(2 * answer::room(config.publish_bytes_max)),
             lifecycle: config.lifecycle,

@@ -11,6 +11,7 @@ use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use registry_gate::reach::Reach;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
 use registry_gate::{
     Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl, UpstreamConfig,
@@ -36,7 +37,8 @@ struct Options {
     /// the control plane names at the first start is kept, and no other counts afterwards.
     #[arg(long, env = "TOLLGATE_ROOT_KEY", value_name = "FILE|JWK")]
     root_key: Option<String>,
-    /// The directory of published packages, and of what the gate keeps of its control plane.
+    /// The directory of published packages, and of what the gate keeps of its control plane and of
+    /// registries behind it.
     #[arg(
         long,
         env = "TOLLGATE_GATE_DATA",
@@ -60,6 +62,31 @@ struct Options {
     /// A file with the gate's bearer token at the upstream.
     #[arg(long, env = "TOLLGATE_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
     upstream_token_file: Option<PathBuf>,
+    /// The registry for names outside the gated scope, which any good token may read; without it,
+    /// they are not found here.
+    #[arg(long, env = "TOLLGATE_PASS_THROUGH", value_name = "URL")]
+    pass_through: Option<Url>,
+    /// Let the names of these registries lead to addresses that are not public: into your own
+    /// network. An address in figures and `localhost` may without.
+    #[arg(
+        long,
+        env = "TOLLGATE_UPSTREAM_ALLOW_INTERNAL",
+        value_name = "BOOL",
+        default_value = "false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    upstream_allow_internal: bool,
+    /// Room on disk for what these registries send, in MiB; 0 keeps nothing.
+    #[arg(
+        long,
+        env = "TOLLGATE_CACHE_MIB",
+        value_name = "MIB",
+        default_value_t = 10240
+    )]
+    cache_mib: u32,
     /// A certificate chain (PEM): the gate then speaks HTTPS. Read again on SIGHUP.
     #[arg(
         long,
@@ -142,8 +169,14 @@ async fn main() -> anyhow::Result<()> {
     if let Some(file) = &options.store_options_file {
         config.store_options = store_options(file)?;
     }
+    config.cache_bytes_max = u64::from(options.cache_mib) * 1024 * 1024;
+    let behind = |url| UpstreamConfig {
+        reach: Reach::allowing_internal(options.upstream_allow_internal),
+        ..UpstreamConfig::new(url)
+    };
+    config.pass_through = options.pass_through.map(behind);
     if let Some(url) = options.upstream {
-        let mut upstream = UpstreamConfig::new(url);
+        let mut upstream = behind(url);
         upstream.token = options
             .upstream_token_file
             .as_deref()

@@ -51,6 +51,20 @@ settings! {
     /// A file with what the bucket is reached with, beside the `AWS_…` variables: lines such as
     /// `aws_access_key_id = …`
     store_options_file: PathBuf, "FILE", "TOLLGATE_STORE_OPTIONS_FILE";
+    /// A registry for names outside the manifest's scope, which any good token may read; without
+    /// it, the gate does not have them
+    pass_through: Url, "URL", "TOLLGATE_PASS_THROUGH";
+    /// Let the names of these registries lead to addresses that are not public: into your own
+    /// network; an address in figures and `localhost` may without
+    upstream_allow_internal: bool = "false", "BOOL", "TOLLGATE_UPSTREAM_ALLOW_INTERNAL",
+        [
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "true",
+            value_parser = clap::builder::BoolishValueParser::new()
+        ];
+    /// Room on disk for what these registries send, in MiB; 0 keeps nothing
+    cache_mib: u32 = "10240", "MIB", "TOLLGATE_CACHE_MIB";
     /// A PostgreSQL URL; without it, an SQLite file in the data directory
     database_url: DatabaseUrl, "URL", "TOLLGATE_DATABASE_URL", [hide_env_values = true];
     /// The `iss` of activation tokens
@@ -122,6 +136,7 @@ impl Config {
         for (name, url) in [
             ("gate-url", &self.gate_url),
             ("upstream", &self.upstream),
+            ("pass-through", &self.pass_through),
             ("otlp-endpoint", &self.otlp_endpoint),
         ] {
             if url.as_ref().is_some_and(|url| !is_base(url)) {
@@ -281,6 +296,7 @@ mod tests {
         for (file, part) in [
             ("gate-listen = '0.0.0.0:0'", "--gate-url"),
             ("upstream = 'ftp://x'", "`upstream`"),
+            ("pass-through = 'https://u@x'", "`pass-through`"),
             ("otlp-endpoint = 'http://u:p@x'", "`otlp-endpoint`"),
             ("token-life = 59", "60"),
             ("license-key-prefix = 'Über'", "prefix"),

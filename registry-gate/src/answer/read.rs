@@ -104,7 +104,7 @@ pub(super) async fn tarball(
         .tarball(permit, &found, version, release)
         .await?;
     tracing::debug!(name = %permit.name(), %version, caller = ?permit.caller(), "download");
-    let length = tarball.bytes;
+    let length = tarball.bytes();
     let (status, part) = match Wanted::of(headers, etag, length) {
         Wanted::Whole => (StatusCode::OK, 0..length),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
@@ -123,7 +123,7 @@ pub(super) async fn tarball(
     let told = (status == StatusCode::PARTIAL_CONTENT)
         .then(|| content_range(&part, length))
         .transpose()?;
-    let mut response = (status, headers, tarball.part(part)).into_response();
+    let mut response = (status, headers, tarball.into_part(part)).into_response();
     response
         .headers_mut()
         .extend(told.map(|range| (CONTENT_RANGE, range)));
