@@ -15,8 +15,9 @@ use axum::Router;
 use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
-use registry_gate::{Gate, GateConfig, SnapshotSender, UpstreamConfig};
+use registry_gate::{DownloadKeeper, Downloads, Gate, GateConfig, SnapshotSender, UpstreamConfig};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -64,6 +65,7 @@ pub struct Server {
     life: (Stopper, Lifecycle),
     shutdown_delay: Duration,
     snapshots: SnapshotSender,
+    downloads: DownloadKeeper,
     // Held until the end.
     data: Arc<DataDir>,
 }
@@ -135,8 +137,11 @@ impl Server {
             ..UpstreamConfig::new(url)
         });
         let life = lifecycle();
+        let seed = random(&*operations.entropy)?;
+        let (downloads, keeper) = Downloads::open(&data.downloads(), seed, Arc::clone(&clock))?;
         let gate_config = GateConfig {
             upstream,
+            downloads: Some(downloads),
             lifecycle: Some(life.1.clone()),
             ..GateConfig::new(registry_url, data.packages())
         };
@@ -162,6 +167,7 @@ impl Server {
             shutdown_delay,
             operations,
             snapshots,
+            downloads: keeper,
             data,
         })
     }
@@ -180,6 +186,12 @@ impl Server {
         background.spawn(head_note::keep(store.clone(), Arc::clone(&data)));
         background.spawn(async move { store.follow(FOLLOW_EVERY).await });
         background.spawn(dispatcher.run());
+        let (served_all, ended) = oneshot::channel::<()>();
+        let counter = embedded::DownloadCounter(Arc::clone(&operations));
+        let keeping = tokio::spawn(self.downloads.keep(counter, async {
+            // An error is the end as well.
+            let _ = ended.await;
+        }));
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
@@ -198,6 +210,8 @@ impl Server {
             result = &mut servers => result,
             () = told => servers.await,
         };
+        drop(served_all);
+        keeping.await.context("keeping downloads")?;
         background.shutdown().await;
         let end = async {
             operations.denials.settle().await;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use activation_token::clock::Clock;
 use activation_token::credential::CredentialKind;
 use activation_token::{Packages, TokenError, Verified};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use manifest::PackageName;
 use quick_cache::Weighter;
@@ -35,6 +35,14 @@ impl Caller {
         match self {
             Self::Box(token) => format!("box-{}", token.claims().customer_id),
             Self::Publisher(id) => format!("publisher-{id}"),
+        }
+    }
+
+    /// The license that a box has, and its customer.
+    pub(crate) fn license(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Box(token) => Some((&token.claims().license_id, &token.claims().customer_id)),
+            Self::Publisher(_) => None,
         }
     }
 }
@@ -142,6 +150,13 @@ impl Rule {
                 Caller::Box(_) => Err(Refusal::PublisherOnly),
             }
         })?
+    }
+
+    /// What a caller is to be told with a good answer. `shown` says whether npm will print it.
+    pub(crate) fn notice(&self, caller: &Caller, shown: bool) -> Option<HeaderValue> {
+        let (license_id, _) = caller.license()?;
+        let told = self.with_view(|view, now| view.notices().find(license_id, shown, now));
+        told.ok().flatten()
     }
 
     fn with_view<T>(&self, decide: impl FnOnce(&View, Timestamp) -> T) -> Result<T, Refusal> {

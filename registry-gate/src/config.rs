@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::downloads::Downloads;
 use crate::server::Lifecycle;
 use crate::store::StoreDirError;
 
@@ -25,6 +26,8 @@ pub struct GateConfig {
     pub tarball_cache_bytes: u64,
     /// When the gate is to say that it is not ready, because its process ends.
     pub lifecycle: Option<Lifecycle>,
+    /// Where downloads are noted. Without it, they are not.
+    pub downloads: Option<Downloads>,
 }
 
 /// A registry behind the gate.
@@ -49,6 +52,7 @@ impl GateConfig {
             token_cache_bytes: 256 * 1024 * 1024,
             tarball_cache_bytes: 16 * 1024 * 1024,
             lifecycle: None,
+            downloads: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Rule;
 use crate::answer;
 use crate::config::{ConfigError, GateConfig};
+use crate::downloads::{Download, Downloads};
 use crate::fault::{self, Failure, REQUEST_ID};
 use crate::hosted::Hosted;
 use crate::packages::Packages;
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) packages: Packages,
     pub(crate) publish_bytes_max: usize,
     lifecycle: Option<Lifecycle>,
+    downloads: Option<Downloads>,
 }
 
 impl Parts {
@@ -67,6 +69,7 @@ impl Gate {
             packages: Packages::new(hosted, upstream, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
             lifecycle: config.lifecycle,
+            downloads: config.downloads,
         };
         Ok((Self(Arc::new(parts)), sender))
     }
@@ -101,6 +104,12 @@ async fn serve(State(gate): State<Gate>, request: Request) -> Response {
     };
     if let Some(id) = fault::own_id(&head.headers) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    if let Some(download) = response.extensions_mut().remove::<Download>()
+        && let Some(downloads) = &gate.0.downloads
+        && Download::counts(&head.method, &response)
+    {
+        downloads.note(download);
     }
     if head.method == Method::HEAD {
         response = without_body(response);

@@ -8,10 +8,10 @@ use jiff::civil::Date;
 use manifest::PackageName;
 use serde::{Deserialize, Serialize};
 
-/// The most records of a batch.
+/// The most records of a batch. It must not change: a batch may have been told in part.
 pub const RECORDS_MAX: usize = 1_000;
 /// The largest batch as JSON, in bytes.
-pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The longest id of a batch, in bytes.
 pub const BATCH_ID_BYTES_MAX: usize = 100;
 /// The largest count of a record. More stands in several.

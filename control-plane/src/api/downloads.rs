@@ -187,7 +187,9 @@ pub(super) struct DownloadsQuery {
     to: Option<Edge>,
     /// What each gets a sum of its own: any of `day`, `customer`, `license`, `package` and
     /// `version`, with commas in between; `license,package,version` if not said.
-    #[param(pattern = "^(day|customer|license|package|version)(,(day|customer|license|package|version))*$")]
+    #[param(
+        pattern = "^(day|customer|license|package|version)(,(day|customer|license|package|version))*$"
+    )]
     group_by: Option<String>,
     /// Sums on a page, 1 to 100; 50 if not said.
     #[param(minimum = 1, maximum = 100)]
@@ -257,7 +259,10 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let rows = query::rows(query.limit)?;
     let after: Option<Place> = query::after(query.cursor.as_deref())?;
-    let by = query.group_by.as_deref().unwrap_or("license,package,version");
+    let by = query
+        .group_by
+        .as_deref()
+        .unwrap_or("license,package,version");
     let by: Grouping = by.parse().map_err(|()| {
         query::invalid("`groupBy` is any of day, customer, license, package and version, with commas in between")
     })?;

@@ -91,7 +91,12 @@ pub async fn add_all(tx: &mut Tx, records: &[Record]) -> Result<(), StoreError> 
     // One statement may not change a row twice.
     let mut sums: BTreeMap<_, (&str, i64)> = BTreeMap::new();
     for record in records {
-        let key = (&record.license_id, &record.package, &record.version, record.day);
+        let key = (
+            &record.license_id,
+            &record.package,
+            &record.version,
+            record.day,
+        );
         let sum = sums.entry(key).or_insert((&record.customer_id, 0));
         sum.1 = sum.1.saturating_add(record.count);
     }

@@ -7,11 +7,13 @@ mod read;
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
+use crate::access::Permit;
 use crate::fault::Failure;
 use crate::gate::Parts;
+use crate::notices::NPM_NOTICE;
 use crate::route::Route;
 
 /// Answers a request for a route.
@@ -34,15 +36,18 @@ pub(crate) async fn to(
         }
         Route::Packument(name) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::packument(gate, &permit, headers).await
+            let answer = read::packument(gate, &permit, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         Route::Release(name, selector) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::release(gate, &permit, &selector, headers).await
+            let answer = read::release(gate, &permit, &selector, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         Route::DistTags(name) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::dist_tags(gate, &permit, headers).await
+            let answer = read::dist_tags(gate, &permit, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         Route::Tarball(name, version) => {
             let permit = gate.rule.may_read(headers, name)?;
@@ -56,4 +61,13 @@ pub(crate) async fn to(
             }
         },
     }
+}
+
+/// The same answer, with what its caller is to be told. Body and `ETag` are nobody's own.
+fn with_notice(gate: &Parts, permit: &Permit, mut answer: Response) -> Response {
+    let shown = answer.status() != StatusCode::NOT_MODIFIED;
+    if let Some(notice) = gate.rule.notice(permit.caller(), shown) {
+        answer.headers_mut().insert(NPM_NOTICE, notice);
+    }
+    answer
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use semver::Version;
 
 use crate::access::Permit;
+use crate::downloads::Download;
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
 use crate::negotiate::{matches_etag, prefers_abbreviated};
@@ -90,7 +91,11 @@ pub(super) async fn tarball(
         (ETAG, etag.clone()),
         (CACHE_CONTROL, TARBALL_CACHING),
     ];
-    Ok((headers, tarball.body).into_response())
+    let mut response = (headers, tarball.body).into_response();
+    if let Some(download) = Download::of(permit, version) {
+        response.extensions_mut().insert(download);
+    }
+    Ok(response)
 }
 
 fn no_such_release(permit: &Permit) -> Refusal {
