@@ -285,3 +285,30 @@ fn lost(downloads: u64) {
         counter!(LOST).increment(downloads);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+
+    #[test]
+    fn a_download_in_pieces_counts_once() {
+        for (method, status, range, expected) in [
+            (Method::GET, 200, "", true),
+            (Method::GET, 206, "bytes 0-99/1000", true),
+            (Method::GET, 206, "bytes 100-999/1000", false),
+            (Method::GET, 206, "", false),
+            (Method::GET, 304, "", false),
+            (Method::GET, 416, "bytes */1000", false),
+            (Method::HEAD, 200, "", false),
+        ] {
+            let mut response = Response::builder().status(status);
+            if !range.is_empty() {
+                response = response.header(CONTENT_RANGE, range);
+            }
+            let counts = Download::counts(&method, &response.body(()).unwrap());
+            assert_eq!(counts, expected, "{method} {status} {range}");
+        }
+    }
+}

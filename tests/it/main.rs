@@ -19,6 +19,7 @@ mod boxes;
 mod credentials;
 mod customers;
 mod database;
+mod downloads;
 mod gate_feed;
 mod gating;
 mod idempotency;

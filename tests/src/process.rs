@@ -181,15 +181,33 @@ pub async fn end_with(mut tollgate: Tollgate) -> (std::process::ExitStatus, Stri
 pub struct Gate {
     /// Where it answers.
     pub url: String,
-    _child: Child,
+    child: Child,
 }
 
 impl Gate {
     /// Starts a gate that asks a control plane, with the packages in `dir`.
     pub async fn start(tollgate: &Tollgate, token: &str, dir: &Path) -> Self {
+        Self::start_at(&tollgate.control_plane, token, dir).await
+    }
+
+    /// Ends it as a power cut does.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("a running process");
+    }
+
+    /// Asks it to stop, as a service manager does, and waits until it has.
+    pub async fn stop(mut self) -> std::process::ExitStatus {
+        let id = self.child.id().expect("a running process").to_string();
+        let killed = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(killed.expect("kill runs").success());
+        self.child.wait().await.expect("an exit status")
+    }
+
+    /// Starts a gate that asks the control plane at an address, with the packages in `dir`.
+    pub async fn start_at(control_plane: &str, token: &str, dir: &Path) -> Self {
         let mut command = command("registry-gate");
         command.args(["--listen", "127.0.0.1:0", "--poll-seconds", "1"]);
-        command.args(["--control-plane", &tollgate.control_plane]);
+        command.args(["--control-plane", control_plane]);
         command
             .arg("--data")
             .arg(dir)
@@ -200,7 +218,7 @@ impl Gate {
             .expect("the ready line");
         Self {
             url: url.trim_end_matches('/').to_owned(),
-            _child: child,
+            child,
         }
     }
 }

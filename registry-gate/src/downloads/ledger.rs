@@ -23,12 +23,15 @@ use jiff::civil::Date;
 
 use super::tally::{Counts, Release};
 
+#[cfg(test)]
+mod tests;
+
 const REFUSED: &str = "refused.json";
 /// So many files wait to be folded at most.
 const FILES_MAX: usize = 60;
 /// So many records are kept in one file, which is how much there can be while the control plane
 /// is away: about 40 MB. What was downloaded and has no record then gets none.
-const KEPT_MAX: usize = 200_000;
+const KEPT_MAX: usize = if cfg!(test) { 5_000 } else { 200_000 };
 /// So many gates may keep their downloads in one directory.
 const GATES_MAX: usize = 256;
 

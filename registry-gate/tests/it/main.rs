@@ -7,7 +7,9 @@
 )]
 
 mod binary;
+mod downloads;
 mod following;
+mod notices;
 mod plane;
 mod publishing;
 mod reading;
