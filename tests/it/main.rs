@@ -20,6 +20,7 @@ mod clients;
 mod credentials;
 mod customers;
 mod database;
+mod downloads;
 mod gate_feed;
 mod gateway;
 mod gating;
