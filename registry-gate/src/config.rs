@@ -19,7 +19,7 @@ pub struct GateConfig {
     pub upstream: Option<UpstreamConfig>,
     /// The largest publish document, in bytes.
     pub publish_bytes_max: usize,
-    /// Memory for tokens that were verified, in bytes, roughly.
+    /// Memory for tokens that were verified, in bytes, roughly: about 500 for each.
     pub token_cache_bytes: u64,
     /// Memory for small tarballs, in bytes.
     pub tarball_cache_bytes: u64,
@@ -46,7 +46,7 @@ impl GateConfig {
             store_dir: store_dir.into(),
             upstream: None,
             publish_bytes_max: 64 * 1024 * 1024,
-            token_cache_bytes: 256 * 1024 * 1024,
+            token_cache_bytes: 512 * 1024 * 1024,
             tarball_cache_bytes: 16 * 1024 * 1024,
             lifecycle: None,
         }
