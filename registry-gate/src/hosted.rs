@@ -121,12 +121,19 @@ impl Hosted {
         });
         let reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
         let releases: BTreeMap<Version, Stored> = reads.try_collect().await?;
-        let package = render(permit.name(), &releases)
-            .map_err(|error| Fault::new(format!("rendering {}", permit.name()), error))?;
-        Ok(Some(Arc::new(Shown {
-            package: Arc::new(package),
-            releases,
-        })))
+        let name = permit.name().clone();
+        let rendering = move || {
+            let package = render(&name, &releases)
+                .map_err(|error| Fault::new(format!("rendering {name}"), error))?;
+            Ok(Some(Arc::new(Shown {
+                package: Arc::new(package),
+                releases,
+            })))
+        };
+        // A package with hundreds of releases takes long enough to hold others up.
+        tokio::task::spawn_blocking(rendering)
+            .await
+            .map_err(|error| Fault::new(format!("rendering {}", permit.name()), error))?
     }
 
     async fn read(&self, permit: &Permit, version: &Version) -> Result<Stored, Fault> {

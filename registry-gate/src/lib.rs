@@ -20,6 +20,7 @@ mod access;
 mod answer;
 mod archive;
 mod config;
+mod document;
 mod fault;
 mod follow;
 mod gate;

@@ -7,6 +7,7 @@
 )]
 
 mod binary;
+mod encoding;
 mod following;
 mod plane;
 mod publishing;
