@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! raw path ──► Route ──► Rule ──► Permit ──► store, else upstream ──► answer
+//!                         │              └─► outside the scope: pass-through ─┘
 //!                         │
 //!                        View ◄── SnapshotSender ◄── control plane, or Follower
 //! ```

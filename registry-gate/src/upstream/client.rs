@@ -283,3 +283,27 @@ async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Bytes,
     }
     Ok(bytes.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_operator_wrote_himself_leads_inside_without_leave() {
+        for (url, leads_inside) in [
+            ("http://localhost:4873/", true),
+            ("http://LOCALHOST/", true),
+            ("http://registry.internal/", false),
+            ("http://localhost.example/", false),
+            // Never resolved, so that nothing else comes of it.
+            ("http://10.0.0.3:4873/", false),
+            ("http://[::1]/", false),
+        ] {
+            let mut config = UpstreamConfig::new(url.parse().unwrap());
+            let told = reach(&config).unwrap();
+            assert_eq!(told == Reach::Internal, leads_inside, "{url}");
+            config.reach = Reach::Internal;
+            assert_eq!(reach(&config).unwrap(), Reach::Internal, "{url}");
+        }
+    }
+}

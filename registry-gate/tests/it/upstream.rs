@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use activation_token::clock::SystemClock;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use http::StatusCode;
-use registry_gate::UpstreamConfig;
+use registry_gate::reach::Reach;
+use registry_gate::{ConfigError, Gate, GateConfig, UpstreamConfig};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
@@ -286,4 +288,39 @@ async fn the_store_and_the_upstream_are_never_merged() {
             .is(404, "release_not_found")
     );
     assert!(registry.asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn no_upstream_can_be_where_clouds_tell_secrets_nor_name_a_user() {
+    for url in [
+        "http://169.254.169.254/npm",
+        "http://[::ffff:169.254.169.254]/",
+        "http://0xa9fea9fe/",
+        "http://0.0.0.0/",
+        "http://user@registry.example/",
+        "https://registry.example/?token=x",
+        "https://registry.example/#x",
+        "ftp://registry.example/",
+    ] {
+        for pass_through in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut config = GateConfig::new(GATE_URL.parse().unwrap(), dir.path());
+            let mut behind = UpstreamConfig::new(url.parse().unwrap());
+            behind.reach = Reach::Internal;
+            if pass_through {
+                config.pass_through = Some(behind);
+            } else {
+                config.upstream = Some(behind);
+            }
+            let opened = Gate::new(config, Arc::new(SystemClock));
+            let error = opened.err().unwrap();
+            assert!(
+                matches!(
+                    error,
+                    ConfigError::UpstreamUrl | ConfigError::UpstreamAddress
+                ),
+                "{url}"
+            );
+        }
+    }
 }
