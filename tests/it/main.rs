@@ -16,6 +16,7 @@ mod audit_log;
 mod backup;
 mod bad_input;
 mod boxes;
+mod commands;
 mod credentials;
 mod customers;
 mod database;

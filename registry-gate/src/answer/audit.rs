@@ -65,10 +65,8 @@ async fn ask(
         Report::Bulk => only_versions(list, may_have),
         Report::Quick | Report::Full => only_tree(list, may_have),
     }?;
-    let known = gate.packages.audit(report, &list).await?;
-    let mut known = match known {
-        Value::Object(known) => known,
-        _ => return None,
+    let Value::Object(mut known) = gate.packages.audit(report, &list).await? else {
+        return None;
     };
     match report {
         Report::Bulk => known.retain(|name, _| list.get(name).is_some()),
