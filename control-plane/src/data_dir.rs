@@ -147,6 +147,11 @@ impl DataDir {
         self.path.join("packages")
     }
 
+    /// What the gate keeps of registries behind it. Nothing in it is missed when it is lost.
+    pub fn cache(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+
     /// The first operator's token.
     pub fn operator_token(&self) -> PathBuf {
         self.path.join("operator-token")

@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
+use registry_gate::reach::Reach;
 use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
 use registry_gate::{Gate, GateConfig, SnapshotSender, UpstreamConfig};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,7 +27,6 @@ use crate::entropy::{Entropy, OsEntropy, random};
 use crate::operations::{Denials, LastUsed, NewCredential, Operations, Policy, said};
 use crate::settings::Config;
 use crate::store::{Database, Store, facts};
-use crate::webhooks::reach::Reach;
 use crate::webhooks::{self, Dispatcher};
 use crate::{api, embedded, head_note, metrics, signing};
 
@@ -77,6 +77,7 @@ impl Server {
         let tiers = load_manifest(&config)?;
         let chosen_token = secrets.operator_token;
         chosen_token.as_ref().map(check_chosen).transpose()?;
+        let store_options = config.store_options()?;
         let upstream_token = config.upstream_token()?;
         let passphrase = config.key_passphrase(secrets.key_passphrase)?;
         let given_key = config.signing_key.as_deref();
@@ -132,13 +133,20 @@ impl Server {
         operations.note_what_is_served().await.map_err(said)?;
         head_note::write(&operations.store, &data).await?;
 
-        let upstream = config.upstream.map(|url| UpstreamConfig {
-            token: upstream_token,
+        let reach = Reach::allowing_internal(config.upstream_allow_internal);
+        let behind = |url, token| UpstreamConfig {
+            token,
+            reach,
             ..UpstreamConfig::new(url)
-        });
+        };
         let life = lifecycle();
         let gate_config = GateConfig {
-            upstream,
+            store: config.store,
+            store_options,
+            upstream: config.upstream.map(|url| behind(url, upstream_token)),
+            pass_through: config.pass_through.map(|url| behind(url, None)),
+            cache_dir: data.cache(),
+            cache_bytes_max: u64::from(config.cache_mib) * 1024 * 1024,
             lifecycle: Some(life.1.clone()),
             ..GateConfig::new(registry_url, data.packages())
         };

@@ -44,6 +44,7 @@ impl Caller {
 pub(crate) struct Permit {
     name: PackageName,
     caller: Caller,
+    gated: bool,
 }
 
 impl Permit {
@@ -55,6 +56,12 @@ impl Permit {
     /// Who may.
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Whether the package is of the gated scope. One of these never comes from where the others
+    /// come from, nor the other way round.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.gated
     }
 }
 
@@ -75,6 +82,21 @@ impl PublishPermit {
     pub(crate) fn publisher(&self) -> &str {
         &self.publisher
     }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(name: PackageName, publisher: &str) -> Self {
+        let publisher = publisher.to_owned();
+        Self { name, publisher }
+    }
+
+    /// Who may publish a package may read it.
+    pub(crate) fn reading(&self) -> Permit {
+        Permit {
+            name: self.name.clone(),
+            caller: Caller::Publisher(self.publisher.clone()),
+            gated: true,
+        }
+    }
 }
 
 /// The rule's own state: the view in force, and the tokens that were verified before.
@@ -84,16 +106,24 @@ pub(crate) struct Rule {
     /// By the whole text of a token, so that no two spellings share an entry. Only good tokens
     /// come in, so that strangers cannot fill it.
     tokens: Cache<Box<str>, Arc<Verified>, TokenWeight>,
+    /// Whether any good token may read names outside the gated scope.
+    pass_through: bool,
 }
 
 impl Rule {
     /// Holds verified tokens up to about `token_cache_bytes`.
-    pub(crate) fn new(views: Views, clock: Arc<dyn Clock>, token_cache_bytes: u64) -> Self {
+    pub(crate) fn new(
+        views: Views,
+        clock: Arc<dyn Clock>,
+        token_cache_bytes: u64,
+        pass_through: bool,
+    ) -> Self {
         let tokens_expected = usize::try_from(token_cache_bytes / 4096).unwrap_or(usize::MAX);
         Self {
             views,
             clock,
             tokens: Cache::with_weighter(tokens_expected, token_cache_bytes, TokenWeight),
+            pass_through,
         }
     }
 
@@ -115,6 +145,13 @@ impl Rule {
     ) -> Result<Permit, Refusal> {
         self.with_view(|view, now| {
             let caller = self.identify(view, headers, now)?;
+            if self.pass_through && !is_like_scope(view, &name) {
+                return Ok(Permit {
+                    name,
+                    caller,
+                    gated: false,
+                });
+            }
             check_scope(view, &name)?;
             if let Caller::Box(token) = &caller {
                 let set = view
@@ -124,7 +161,11 @@ impl Rule {
                     return Err(not_entitled(view, token, name));
                 }
             }
-            Ok(Permit { name, caller })
+            Ok(Permit {
+                name,
+                caller,
+                gated: true,
+            })
         })?
     }
 
@@ -169,6 +210,7 @@ impl Rule {
             let permit = |name| Permit {
                 name,
                 caller: caller.clone(),
+                gated: true,
             };
             Ok((page.map(permit).collect(), all().count()))
         })?
@@ -247,6 +289,13 @@ fn check_scope(view: &View, name: &PackageName) -> Result<(), Refusal> {
     Err(Refusal::OutOfScope {
         scope: view.scope().to_owned(),
     })
+}
+
+/// Whether the name is of the gated scope, in whatever case: a spelling of the vendor's own name
+/// must not be looked for in the world outside.
+fn is_like_scope(view: &View, name: &PackageName) -> bool {
+    let scope = name.scope();
+    scope.is_some_and(|scope| scope.eq_ignore_ascii_case(view.scope()))
 }
 
 fn token_refusal(error: TokenError) -> Refusal {

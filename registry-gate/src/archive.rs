@@ -1,10 +1,17 @@
 //! Reading a package's tarball: `package/package.json` and two counts, from memory, never
-//! unpacked. What npm's own reader might understand differently is refused.
+//! unpacked. What npm's own reader, or a file system it unpacks to, might understand differently
+//! is refused: then all see the same package in it.
+
+mod header;
+mod place;
 
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
-use tar::{Archive, EntryType};
+use tar::Archive;
+
+use header::{Ahead, Kind};
+use place::{Place, place};
 
 /// The most files an archive may have.
 const ENTRIES_MAX: u64 = 50_000;
@@ -37,6 +44,8 @@ pub(crate) enum ArchiveError {
     Outside,
     #[error("the tarball has an entry that is neither file nor folder")]
     NotAFile,
+    #[error("the tarball has a header that programs read in different ways")]
+    Ambiguous,
     #[error("the tarball has no `package/package.json`")]
     NoPackageJson,
     #[error("the tarball has `package/package.json` twice")]
@@ -63,17 +72,23 @@ pub(crate) fn read(tarball: &[u8]) -> Result<Contents, ArchiveError> {
     });
     let mut package_json = None;
     let (mut entries, mut file_count, mut unpacked_bytes) = (0, 0, 0_u64);
-    for entry in archive.entries()? {
+    let mut ahead = Ahead::default();
+    // Raw: the headers that say something about the next entry are read here, strictly.
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         entries += 1;
         if entries > ENTRIES_MAX {
             return Err(ArchiveError::TooManyEntries);
         }
-        let place = place(&entry.path_bytes())?;
-        match entry.header().entry_type() {
-            EntryType::Directory | EntryType::XGlobalHeader => continue,
-            EntryType::Regular => {}
-            _ => return Err(ArchiveError::NotAFile),
+        let kind = header::kind(entry.header())?;
+        if let Kind::Extension(extension) = kind {
+            ahead.read(extension, &mut entry)?;
+            continue;
+        }
+        let path = std::mem::take(&mut ahead).path_of(entry.header())?;
+        let place = place(&path, kind == Kind::Folder)?;
+        if kind == Kind::Folder {
+            continue;
         }
         file_count += 1;
         unpacked_bytes = unpacked_bytes.saturating_add(entry.size());
@@ -89,44 +104,15 @@ pub(crate) fn read(tarball: &[u8]) -> Result<Contents, ArchiveError> {
             package_json = Some(bytes);
         }
     }
+    if !ahead.is_empty() {
+        return Err(ArchiveError::Ambiguous);
+    }
     check_end(archive.into_inner())?;
     Ok(Contents {
         package_json: package_json.ok_or(ArchiveError::NoPackageJson)?,
         file_count,
         unpacked_bytes,
     })
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    PackageJson,
-    Elsewhere,
-}
-
-/// Where an entry's path leads. npm strips the first part whatever it is, and a file system may
-/// fold case, so everything that could be a second `package.json` is refused.
-fn place(path: &[u8]) -> Result<Place, ArchiveError> {
-    let path = path.strip_suffix(b"/").unwrap_or(path);
-    if path == b"pax_global_header" {
-        return Ok(Place::Elsewhere);
-    }
-    let mut parts = path.split(|byte| *byte == b'/');
-    if parts.next() != Some(b"package") {
-        return Err(ArchiveError::Outside);
-    }
-    for part in parts {
-        let strange = |byte: &u8| *byte == b'\\' || byte.is_ascii_control();
-        if matches!(part, b"" | b"." | b"..") || part.iter().any(strange) {
-            return Err(ArchiveError::Outside);
-        }
-    }
-    match path {
-        b"package/package.json" => Ok(Place::PackageJson),
-        _ if path.eq_ignore_ascii_case(b"package/package.json") => {
-            Err(ArchiveError::TwoPackageJsons)
-        }
-        _ => Ok(Place::Elsewhere),
-    }
 }
 
 /// Our reader stops at the first empty block, others read on after a single one: so nothing but

@@ -13,6 +13,7 @@ use http::header::{CONTENT_LENGTH, RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use manifest::PackageName;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Rule;
@@ -21,13 +22,12 @@ use crate::config::{ConfigError, GateConfig};
 use crate::fault::{self, Failure, REQUEST_ID};
 use crate::hosted::Hosted;
 use crate::observe::{MetricsPage, Noted, Pulse, Tally};
-use crate::packages::Packages;
+use crate::packages::{Behind, Packages};
 use crate::packument::PublicUrl;
 use crate::refusal::Refusal;
 use crate::route::{Kind, Route};
 use crate::server::Lifecycle;
-use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::store::{Store, StoreUrl};
 use crate::view::{SnapshotSender, Views};
 
 /// A registry gate. It refuses everything until it has been sent a snapshot.
@@ -39,6 +39,8 @@ pub(crate) struct Parts {
     pub(crate) rule: Rule,
     pub(crate) packages: Packages,
     pub(crate) publish_bytes_max: usize,
+    /// Room for the documents of publishers, in KiB.
+    pub(crate) publish_room: Semaphore,
     lifecycle: Option<Lifecycle>,
     /// Where the figures are shown.
     pub(crate) metrics: Option<MetricsPage>,
@@ -77,17 +79,21 @@ impl Gate {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, SnapshotSender), ConfigError> {
         let public_url = PublicUrl::new(&config.public_url).ok_or(ConfigError::PublicUrl)?;
-        let upstream = config
-            .upstream
-            .map(|upstream| Upstream::new(&upstream, public_url.clone(), Arc::clone(&clock)))
-            .transpose()?;
-        let store = Store::open(&config.store_dir)?;
+        let behind = Behind::open(&config, &public_url, &clock)?;
+        let place = config.store.unwrap_or(StoreUrl::Dir(config.store_dir));
+        let store = Store::open(&place, &config.store_options)?;
         let hosted = Hosted::new(store, public_url, Arc::clone(&clock));
         let (views, sender) = Views::new(Arc::clone(&clock));
         let parts = Parts {
-            rule: Rule::new(views, Arc::clone(&clock), config.token_cache_bytes),
-            packages: Packages::new(hosted, upstream, config.tarball_cache_bytes),
+            rule: Rule::new(
+                views,
+                Arc::clone(&clock),
+                config.token_cache_bytes,
+                config.pass_through.is_some(),
+            ),
+            packages: Packages::new(hosted, behind, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
+            publish_room: Semaphore::new(2 * answer::room(config.publish_bytes_max)),
             lifecycle: config.lifecycle,
             metrics: config.metrics,
             tally: Tally::new(),

@@ -1,4 +1,7 @@
-//! The gate's own packages: the store's releases, rendered and kept ready.
+//! The gate's own packages: the store's releases and changes, rendered and kept ready.
+
+mod change;
+mod render;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,17 +9,19 @@ use std::sync::Arc;
 use activation_token::clock::Clock;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use manifest::PackageName;
 use semver::Version;
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::access::{Permit, PublishPermit};
-use crate::fault::Fault;
-use crate::packument::{Members, Package, PublicUrl, Release};
+use crate::fault::{Failure, Fault};
+use crate::history::{Change, Publish, State, next_time};
+use crate::packument::{Package, PublicUrl, Release};
 use crate::publication::Publication;
+use crate::refusal::Refusal;
 use crate::shelf::Shelf;
-use crate::store::{Published, Record, Store};
+use crate::store::{Created, Listing, Record, Store};
 use crate::tag::Tag;
+
+pub(crate) use render::Revision;
 
 /// How long a package is taken for current before the store is asked again, in seconds: another
 /// gate on the same store may have published.
@@ -25,17 +30,6 @@ const FRESH_SECONDS: i64 = 2;
 const PACKAGES_MAX: usize = 100_000;
 /// How many releases are read at a time.
 const READS_AT_ONCE: usize = 8;
-/// The members that a package takes from its latest release.
-const LATEST_MEMBERS: [&str; 8] = [
-    "author",
-    "bugs",
-    "description",
-    "homepage",
-    "keywords",
-    "license",
-    "maintainers",
-    "repository",
-];
 
 /// The packages of the store.
 pub(crate) struct Hosted {
@@ -45,11 +39,15 @@ pub(crate) struct Hosted {
     clock: Arc<dyn Clock>,
 }
 
-/// A package and what it was rendered from. Releases never change, so a later rendering needs
-/// to read only those that are new.
+/// A package and what it was rendered from. Releases and changes stay as they are, so a later
+/// rendering needs to read only those that are new.
 pub(crate) struct Shown {
     pub(crate) package: Arc<Package>,
+    pub(crate) state: State,
+    pub(crate) revision: Revision,
+    listing: Listing,
     releases: BTreeMap<Version, Stored>,
+    changes: Vec<Change>,
 }
 
 #[derive(Clone)]
@@ -75,10 +73,23 @@ impl Hosted {
         &self.store
     }
 
-    /// The package, if anybody has published it here.
-    pub(crate) async fn package(&self, permit: &Permit) -> Result<Option<Arc<Shown>>, Fault> {
+    /// The package, if anybody has ever published it here. A package of which nothing is left is
+    /// refused: its name stays with the store and is looked for nowhere else.
+    pub(crate) async fn package(&self, permit: &Permit) -> Result<Option<Arc<Shown>>, Failure> {
         let load = |last| self.load(permit, last);
-        self.shelf.get(permit.name(), load).await
+        let shown = self.shelf.get(permit.name(), load).await?;
+        match shown {
+            Some(shown) if shown.state.live.is_empty() => Err(Refusal::NotPublished {
+                name: permit.name().clone(),
+            }
+            .into()),
+            shown => Ok(shown),
+        }
+    }
+
+    /// Has the store asked again: who is about to change a package must see it as it is now.
+    pub(crate) fn renew(&self, permit: &Permit) {
+        self.shelf.invalidate(permit.name());
     }
 
     /// Stores a release. Whoever asks after this has ended sees it.
@@ -86,12 +97,31 @@ impl Hosted {
         &self,
         permit: &PublishPermit,
         publication: Publication,
-    ) -> Result<Published, Fault> {
-        let now = self.clock.now();
-        let published = self.store.publish(permit, publication, now).await;
+    ) -> Result<(), Failure> {
+        let version = publication.version.clone();
+        let current = self.current(permit).await?;
+        if let Some(refusal) = taken(permit, current.as_deref(), &version) {
+            return Err(refusal.into());
+        }
+        let newest = current.and_then(|shown| shown.state.modified);
+        let at = next_time(self.clock.now(), newest);
+        let created = self.store.publish(permit, publication, at).await;
         // Even after a fault: the release may be there.
         self.shelf.invalidate(permit.name());
-        published
+        if created? == Created::New {
+            return Ok(());
+        }
+        let current = self.current(permit).await?;
+        let refusal = taken(permit, current.as_deref(), &version);
+        Err(refusal.unwrap_or_else(|| version_exists(permit)).into())
+    }
+
+    /// The package as it is now, whatever is left of it.
+    async fn current(&self, permit: &PublishPermit) -> Result<Option<Arc<Shown>>, Fault> {
+        let reading = permit.reading();
+        self.renew(&reading);
+        let load = |last| self.load(&reading, last);
+        self.shelf.get(permit.name(), load).await
     }
 
     async fn load(
@@ -99,109 +129,125 @@ impl Hosted {
         permit: &Permit,
         last: Option<Arc<Shown>>,
     ) -> Result<Option<Arc<Shown>>, Fault> {
-        let versions = self.store.versions(permit).await?;
-        if versions.is_empty() {
+        let listing = self.store.list(permit).await?;
+        if listing.versions.is_empty() {
             return Ok(None);
         }
         if let Some(last) = &last
-            && last.releases.keys().eq(&versions)
+            && last.listing == listing
         {
             return Ok(Some(Arc::clone(last)));
         }
-        let known = |version: &Version| last.as_ref()?.releases.get(version).cloned();
-        let reads = versions.into_iter().map(|version| {
-            let known = known(&version);
-            async move {
-                let stored = match known {
-                    Some(stored) => stored,
-                    None => self.read(permit, &version).await?,
-                };
-                Ok::<_, Fault>((version, stored))
-            }
+        let last = last.as_deref();
+        let releases = self.read_releases(permit, &listing, last).await?;
+        let changes = self.read_changes(permit, &listing, last).await?;
+        let publishes = releases.iter().map(|(version, stored)| Publish {
+            version,
+            at: stored.published_at,
+            tags: &stored.tags,
         });
-        let reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
-        let releases: BTreeMap<Version, Stored> = reads.try_collect().await?;
-        let package = render(permit.name(), &releases)
-            .map_err(|error| Fault::new(format!("rendering {}", permit.name()), error))?;
+        let state = State::of(publishes.collect(), &changes);
+        let fault = |error| Fault::new(format!("rendering {}", permit.name()), error);
+        let revision = Revision::of(&listing);
+        let package = render::package(
+            permit.name(),
+            &releases,
+            &state,
+            &revision,
+            &self.public_url,
+        );
         Ok(Some(Arc::new(Shown {
-            package: Arc::new(package),
+            package: Arc::new(package.map_err(fault)?),
+            state,
+            revision,
+            listing,
             releases,
+            changes,
         })))
     }
 
-    async fn read(&self, permit: &Permit, version: &Version) -> Result<Stored, Fault> {
+    async fn read_releases(
+        &self,
+        permit: &Permit,
+        listing: &Listing,
+        last: Option<&Shown>,
+    ) -> Result<BTreeMap<Version, Stored>, Fault> {
+        let mut releases = BTreeMap::new();
+        let mut reads = Vec::new();
+        for version in &listing.versions {
+            match last.and_then(|last| last.releases.get(version)) {
+                Some(known) => {
+                    releases.insert(version.clone(), known.clone());
+                }
+                None => reads.push(self.read(permit, version.clone())),
+            }
+        }
+        let reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        releases.extend(reads.try_collect::<Vec<_>>().await?);
+        Ok(releases)
+    }
+
+    async fn read_changes(
+        &self,
+        permit: &Permit,
+        listing: &Listing,
+        last: Option<&Shown>,
+    ) -> Result<Vec<Change>, Fault> {
+        let mut changes = last.map(|last| last.changes.clone()).unwrap_or_default();
+        let known = changes.len() as u64;
+        // A gap that a listing shows may be one of its own: each change is read by its number.
+        let numbers = known + 1..=listing.changes;
+        let reads: Vec<_> = numbers
+            .map(|number| self.store.read_change(permit, number))
+            .collect();
+        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+        while let Some(change) = reads.try_next().await? {
+            changes.push(change);
+        }
+        Ok(changes)
+    }
+
+    async fn read(&self, permit: &Permit, version: Version) -> Result<(Version, Stored), Fault> {
         let Record {
             published_at,
             tags,
             manifest,
             ..
-        } = self.store.record(permit, version).await?;
+        } = self.store.record(permit, &version).await?;
         let name = permit.name();
         let release =
-            Release::read(name, version, &manifest, &self.public_url).ok_or_else(|| {
+            Release::read(name, &version, &manifest, &self.public_url).ok_or_else(|| {
                 Fault::new(
                     format!("reading {name} {version}"),
                     "the release is corrupt",
                 )
             })?;
-        Ok(Stored {
+        let stored = Stored {
             release: Arc::new(release),
             published_at,
             tags: tags.into_iter().collect(),
-        })
+        };
+        Ok((version, stored))
     }
 }
 
-fn render(
-    name: &PackageName,
-    releases: &BTreeMap<Version, Stored>,
-) -> Result<Package, serde_json::Error> {
-    let tags = current_tags(releases);
-    let mut rest: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
-    if let Some(latest) = tags
-        .get(Tag::latest().as_str())
-        .and_then(|to| releases.get(to))
-    {
-        let members: Members<'_> = serde_json::from_str(latest.release.manifest.get())?;
-        for member in LATEST_MEMBERS {
-            if let Some(value) = members.get(member) {
-                rest.insert(member.to_owned(), (*value).to_owned());
-            }
-        }
+/// Why a version cannot be published, when it cannot.
+fn taken(permit: &PublishPermit, current: Option<&Shown>, version: &Version) -> Option<Refusal> {
+    let state = &current?.state;
+    if state.gone.contains(version) {
+        return Some(Refusal::VersionUnpublished {
+            name: permit.name().clone(),
+            version: version.clone(),
+        });
     }
-    let modified = releases.values().map(|stored| stored.published_at).max();
-    let modified = modified.map(|time| time.to_string());
-    rest.insert("time".to_owned(), to_raw_value(&times(releases))?);
-    let releases = releases.iter();
-    let releases = releases.map(|(version, stored)| (version.clone(), Arc::clone(&stored.release)));
-    Package::render(name, tags, releases.collect(), modified.as_deref(), &rest)
+    state.live.contains(version).then(|| version_exists(permit))
 }
 
-/// The publish that carried a tag last has it. `latest` is always there, as npm expects: where
-/// no publish carried it, the first one has it.
-fn current_tags(releases: &BTreeMap<Version, Stored>) -> BTreeMap<String, Version> {
-    let mut in_order: Vec<_> = releases.iter().collect();
-    // Versions decide between publishes of one microsecond.
-    in_order.sort_by_key(|(version, stored)| (stored.published_at, *version));
-    let mut tags = BTreeMap::new();
-    if let Some((first, _)) = in_order.first() {
-        tags.insert(Tag::latest().to_string(), (*first).clone());
+fn version_exists(permit: &PublishPermit) -> Refusal {
+    Refusal::VersionExists {
+        name: permit.name().clone(),
     }
-    for (version, stored) in in_order {
-        for tag in stored.tags.iter() {
-            tags.insert(tag.to_string(), version.clone());
-        }
-    }
-    tags
 }
 
-fn times(releases: &BTreeMap<Version, Stored>) -> BTreeMap<String, Timestamp> {
-    let all = || releases.values().map(|stored| stored.published_at);
-    let mut times: BTreeMap<String, Timestamp> = releases
-        .iter()
-        .map(|(version, stored)| (version.to_string(), stored.published_at))
-        .collect();
-    times.extend(all().min().map(|first| ("created".to_owned(), first)));
-    times.extend(all().max().map(|last| ("modified".to_owned(), last)));
-    times
-}
+#[cfg(test)]
+mod tests;

@@ -41,9 +41,16 @@ impl Integrity {
 
     /// Whether these are the bytes.
     pub(crate) fn fits(&self, bytes: &[u8]) -> bool {
+        let mut check = self.check();
+        check.update(bytes);
+        check.fits()
+    }
+
+    /// Begins to check bytes that come in pieces.
+    pub(crate) fn check(&self) -> Check {
         match self {
-            Self::Sha512(hash) => Sha512::digest(bytes)[..] == hash[..],
-            Self::Sha1(hash) => Sha1::digest(bytes)[..] == hash[..],
+            Self::Sha512(hash) => Check::Sha512(Box::default(), *hash),
+            Self::Sha1(hash) => Check::Sha1(Box::default(), *hash),
         }
     }
 
@@ -52,6 +59,30 @@ impl Integrity {
         match self {
             Self::Sha512(hash) => HEXLOWER.encode(&hash),
             Self::Sha1(hash) => HEXLOWER.encode(&hash),
+        }
+    }
+}
+
+/// The hash of the bytes so far, and what it must be in the end.
+pub(crate) enum Check {
+    Sha512(Box<Sha512>, [u8; 64]),
+    Sha1(Box<Sha1>, [u8; 20]),
+}
+
+impl Check {
+    /// Takes the next piece.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha512(so_far, _) => so_far.update(bytes),
+            Self::Sha1(so_far, _) => so_far.update(bytes),
+        }
+    }
+
+    /// Whether these were the bytes.
+    pub(crate) fn fits(self) -> bool {
+        match self {
+            Self::Sha512(whole, hash) => whole.finalize()[..] == hash[..],
+            Self::Sha1(whole, hash) => whole.finalize()[..] == hash[..],
         }
     }
 }

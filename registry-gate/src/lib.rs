@@ -17,13 +17,17 @@
 //! What must stay absent: the control plane's code, databases, and everything that could sign.
 
 mod access;
+mod amendment;
 mod answer;
 mod archive;
+mod cache;
 mod caller;
 mod config;
 mod fault;
+mod flights;
 mod follow;
 mod gate;
+mod history;
 mod hosted;
 mod integrity;
 mod negotiate;
@@ -32,6 +36,7 @@ mod packages;
 mod packument;
 mod publication;
 mod range;
+pub mod reach;
 mod refusal;
 mod revocations;
 mod route;
@@ -39,12 +44,14 @@ pub mod server;
 mod shelf;
 mod store;
 mod tag;
+mod tarball;
 mod upstream;
 mod view;
 
-pub use config::{ConfigError, GateConfig, UpstreamConfig};
+pub use cache::CacheDirError;
+pub use config::{ConfigError, GateConfig, UpstreamConfig, UpstreamTimeouts};
 pub use follow::{Follower, FollowerConfig, FollowerError, KeptError};
 pub use gate::Gate;
 pub use observe::MetricsPage;
-pub use store::StoreDirError;
+pub use store::{StoreError, StoreOptions, StoreOptionsError, StoreUrl, StoreUrlError};
 pub use view::{SnapshotError, SnapshotSender, ViewError};

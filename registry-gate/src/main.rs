@@ -11,8 +11,11 @@ use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use registry_gate::reach::Reach;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
-use registry_gate::{Follower, FollowerConfig, Gate, GateConfig, MetricsPage, UpstreamConfig};
+use registry_gate::{
+    Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl, UpstreamConfig,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -34,13 +37,22 @@ struct Options {
     /// the control plane names at the first start is kept, and no other counts afterwards.
     #[arg(long, env = "TOLLGATE_ROOT_KEY", value_name = "FILE|JWK")]
     root_key: Option<String>,
-    /// The directory of published packages, and of what the gate keeps of its control plane.
+    /// The directory of published packages, and of what the gate keeps of its control plane and of
+    /// registries behind it.
     #[arg(
         long,
         env = "TOLLGATE_GATE_DATA",
         default_value = "./registry-gate-data"
     )]
     data: PathBuf,
+    /// Where published packages lie, if not in that directory: `s3://bucket/prefix`, or another
+    /// directory.
+    #[arg(long, env = "TOLLGATE_STORE", value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// A file with what the bucket is reached with, beside the `AWS_…` variables: lines such as
+    /// `aws_access_key_id = …`.
+    #[arg(long, env = "TOLLGATE_STORE_OPTIONS_FILE", value_name = "FILE")]
+    store_options_file: Option<PathBuf>,
     /// The address boxes reach the gate under; the listener's own if not given.
     #[arg(long, env = "TOLLGATE_GATE_URL", value_name = "URL")]
     gate_url: Option<Url>,
@@ -50,6 +62,31 @@ struct Options {
     /// A file with the gate's bearer token at the upstream.
     #[arg(long, env = "TOLLGATE_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
     upstream_token_file: Option<PathBuf>,
+    /// The registry for names outside the gated scope, which any good token may read; without it,
+    /// they are not found here.
+    #[arg(long, env = "TOLLGATE_PASS_THROUGH", value_name = "URL")]
+    pass_through: Option<Url>,
+    /// Let the names of these registries lead to addresses that are not public: into your own
+    /// network. An address in figures and `localhost` may without.
+    #[arg(
+        long,
+        env = "TOLLGATE_UPSTREAM_ALLOW_INTERNAL",
+        value_name = "BOOL",
+        default_value = "false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    upstream_allow_internal: bool,
+    /// Room on disk for what these registries send, in MiB; 0 keeps nothing.
+    #[arg(
+        long,
+        env = "TOLLGATE_CACHE_MIB",
+        value_name = "MIB",
+        default_value_t = 10240
+    )]
+    cache_mib: u32,
     /// A certificate chain (PEM): the gate then speaks HTTPS. Read again on SIGHUP.
     #[arg(
         long,
@@ -129,8 +166,18 @@ async fn main() -> anyhow::Result<()> {
     let (stopper, life) = lifecycle();
     let mut config = GateConfig::new(public_url.clone(), &options.data);
     config.lifecycle = Some(life.clone());
+    config.store = options.store;
+    if let Some(file) = &options.store_options_file {
+        config.store_options = store_options(file)?;
+    }
+    config.cache_bytes_max = u64::from(options.cache_mib) * 1024 * 1024;
+    let behind = |url| UpstreamConfig {
+        reach: Reach::allowing_internal(options.upstream_allow_internal),
+        ..UpstreamConfig::new(url)
+    };
+    config.pass_through = options.pass_through.map(behind);
     if let Some(url) = options.upstream {
-        let mut upstream = UpstreamConfig::new(url);
+        let mut upstream = behind(url);
         upstream.token = options
             .upstream_token_file
             .as_deref()
@@ -232,6 +279,13 @@ fn root_key(given: &str) -> anyhow::Result<Key> {
             .with_context(|| format!("cannot read the root key file {given}"))?
     };
     Key::from_jwk(text.trim().as_bytes()).context("the root key of --root-key")
+}
+
+fn store_options(file: &std::path::Path) -> anyhow::Result<StoreOptions> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the store's options {}", file.display()))?;
+    text.parse()
+        .with_context(|| format!("in {}", file.display()))
 }
 
 fn read_secret(file: &std::path::Path) -> anyhow::Result<SecretString> {

@@ -1,40 +1,47 @@
-//! Where a package comes from: the store if it has any release of it, else the upstream. The
-//! two are never merged, so nobody outside can add a version to a package of the vendor's own.
+//! Where a package comes from. One of the gated scope comes from the store if it has any release
+//! of it, else from the upstream; any other from the registry that is passed through, if there is
+//! one. None of the three is ever merged with another, so nobody outside can add a version to a
+//! package of the vendor's own.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
 use std::sync::Arc;
 
-use axum::body::Body;
+use activation_token::clock::Clock;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use object_store::{GetResult, GetResultPayload};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use semver::Version;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use crate::access::Permit;
+use crate::cache::DiskCache;
+use crate::config::{ConfigError, GateConfig};
 use crate::fault::{Failure, Fault};
 use crate::hosted::Hosted;
 use crate::integrity::Integrity;
-use crate::packument::{Package, Release};
+use crate::packument::{Package, PublicUrl, Release};
 use crate::refusal::Refusal;
 use crate::route::Report;
+use crate::tarball::Tarball;
 use crate::upstream::Upstream;
 
 /// Tarballs up to this size are kept in memory, in bytes.
 const KEPT_BYTES_MAX: u64 = 256 * 1024;
-/// How much of a file is read at a time, in bytes.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// All packages that the gate can serve.
 pub(crate) struct Packages {
     pub(crate) hosted: Hosted,
-    upstream: Option<Upstream>,
+    behind: Behind,
     /// By hash, so that an entry can never be stale.
     small: Cache<Integrity, Bytes, Length>,
+}
+
+/// The registries behind the gate.
+pub(crate) struct Behind {
+    /// For names of the gated scope.
+    upstream: Option<Upstream>,
+    /// For all others.
+    pass_through: Option<Upstream>,
 }
 
 /// A package and where it was found.
@@ -43,58 +50,89 @@ pub(crate) struct Found {
     source: Source,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Source {
     Hosted,
-    Upstream,
+    Behind(Upstream),
 }
 
-/// A tarball on its way out, whole or in part.
-pub(crate) struct Tarball {
-    /// Its whole length.
-    pub(crate) bytes: u64,
-    content: Content,
-}
+impl Behind {
+    /// Prepares to ask the registries that are configured, over one cache.
+    pub(crate) fn open(
+        config: &GateConfig,
+        public_url: &PublicUrl,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let mut behind = Self {
+            upstream: None,
+            pass_through: None,
+        };
+        if config.upstream.is_none() && config.pass_through.is_none() {
+            return Ok(behind);
+        }
+        let cache = DiskCache::open(&config.cache_dir, config.cache_bytes_max, clock.clone())?;
+        let cache = Arc::new(cache);
+        let registry = |name, config| {
+            let (cache, clock) = (Arc::clone(&cache), Arc::clone(clock));
+            Upstream::new(name, config, cache, public_url.clone(), clock)
+        };
+        let upstream = config.upstream.as_ref();
+        behind.upstream = upstream.map(|it| registry("upstream", it)).transpose()?;
+        let pass_through = config.pass_through.as_ref();
+        behind.pass_through = pass_through
+            .map(|it| registry("pass-through", it))
+            .transpose()?;
+        Ok(behind)
+    }
 
-enum Content {
-    Memory(Bytes),
-    Object(Box<GetResult>),
+    /// The registry that may be asked about packages of the gated scope, or about all others.
+    fn about(&self, gated: bool) -> Option<&Upstream> {
+        if gated {
+            self.upstream.as_ref()
+        } else {
+            self.pass_through.as_ref()
+        }
+    }
 }
 
 impl Packages {
-    pub(crate) fn new(hosted: Hosted, upstream: Option<Upstream>, cache_bytes: u64) -> Self {
+    pub(crate) fn new(hosted: Hosted, behind: Behind, cache_bytes: u64) -> Self {
         let expected = usize::try_from(cache_bytes / 16_384).unwrap_or(usize::MAX);
         Self {
             hosted,
-            upstream,
+            behind,
             small: Cache::with_weighter(expected, cache_bytes, Length),
         }
     }
 
     /// The package, if there is one.
     pub(crate) async fn find(&self, permit: &Permit) -> Result<Found, Failure> {
-        if let Some(shown) = self.hosted.package(permit).await? {
+        if permit.is_gated()
+            && let Some(shown) = self.hosted.package(permit).await?
+        {
             return Ok(Found {
                 package: Arc::clone(&shown.package),
                 source: Source::Hosted,
             });
         }
-        let shown = match &self.upstream {
-            Some(upstream) => upstream.package(permit).await?,
-            None => None,
-        };
-        let shown = shown.ok_or_else(|| Refusal::NotPublished {
+        if let Some(registry) = self.behind.about(permit.is_gated())
+            && let Some(shown) = registry.package(permit).await?
+        {
+            return Ok(Found {
+                package: Arc::clone(&shown.package),
+                source: Source::Behind(registry.clone()),
+            });
+        }
+        Err(Refusal::NotPublished {
             name: permit.name().clone(),
-        })?;
-        Ok(Found {
-            package: Arc::clone(&shown.package),
-            source: Source::Upstream,
-        })
+        }
+        .into())
     }
 
-    /// What the upstream knows about vulnerabilities of these packages, if it answers.
-    pub(crate) async fn audit(&self, report: Report, list: &Value) -> Option<Value> {
-        self.upstream.as_ref()?.audit(report, list).await
+    /// What the registry behind the gate knows about vulnerabilities of packages of the gated
+    /// scope, or of others, if it answers. The list must hold no names of the other kind.
+    pub(crate) async fn audit(&self, gated: bool, report: Report, list: &Value) -> Option<Value> {
+        self.behind.about(gated)?.audit(report, list).await
     }
 
     /// The tarball of a release.
@@ -105,105 +143,32 @@ impl Packages {
         version: &Version,
         release: &Release,
     ) -> Result<Tarball, Failure> {
+        let fault = |error| Fault::new("reading a tarball", error);
         if let Some(bytes) = self.small.get(&release.integrity) {
-            return Ok(Tarball::of(bytes));
+            return Ok(Tarball::from(bytes));
         }
-        let bytes = match (found.source, &self.upstream) {
-            (Source::Upstream, Some(upstream)) => {
-                upstream
-                    .tarball(permit, version, &release.integrity)
-                    .await?
+        let bytes = match &found.source {
+            Source::Behind(registry) => {
+                let held = registry.tarball(permit, version, &release.integrity);
+                let held = held.await?;
+                if held.bytes > KEPT_BYTES_MAX {
+                    return Ok(Tarball::from(held));
+                }
+                let read = spawn_blocking(move || held.read()).await;
+                let read = read.map_err(std::io::Error::other).flatten();
+                Bytes::from(read.map_err(|error| Fault::new("reading a tarball", error))?)
             }
-            (Source::Upstream, None) | (Source::Hosted, _) => {
+            Source::Hosted => {
                 let object = self.hosted.store().tarball(&release.integrity).await?;
                 if object.meta.size > KEPT_BYTES_MAX {
-                    return Ok(Tarball::stream(object));
+                    return Ok(Tarball::stored(object));
                 }
-                let fault = |error| Fault::new("reading a tarball", error);
                 object.bytes().await.map_err(fault)?
             }
         };
-        if bytes.len() as u64 <= KEPT_BYTES_MAX {
-            self.small.insert(release.integrity, bytes.clone());
-        }
-        Ok(Tarball::of(bytes))
+        self.small.insert(release.integrity, bytes.clone());
+        Ok(Tarball::from(bytes))
     }
-}
-
-impl Tarball {
-    fn of(bytes: Bytes) -> Self {
-        Self {
-            bytes: bytes.len() as u64,
-            content: Content::Memory(bytes),
-        }
-    }
-
-    fn stream(object: GetResult) -> Self {
-        Self {
-            bytes: object.meta.size,
-            content: Content::Object(Box::new(object)),
-        }
-    }
-
-    /// The bytes of a part that lies within it, as they are read.
-    pub(crate) fn part(self, part: Range<u64>) -> Body {
-        let object = match self.content {
-            Content::Memory(bytes) => {
-                // What is held in memory has a length that fits.
-                let at = |place| {
-                    usize::try_from(place)
-                        .unwrap_or(usize::MAX)
-                        .min(bytes.len())
-                };
-                return Body::from(bytes.slice(at(part.start)..at(part.end)));
-            }
-            Content::Object(object) => object.payload,
-        };
-        match object {
-            GetResultPayload::File(file, _) => {
-                Body::from_stream(stream::try_unfold((file, part), chunk))
-            }
-            GetResultPayload::Stream(stream) => {
-                let (mut skip, mut left) = (part.start, part.end - part.start);
-                let cut = stream.map(move |chunk| {
-                    let mut chunk = chunk?;
-                    let before = skip.min(chunk.len() as u64);
-                    skip -= before;
-                    drop(chunk.split_to(usize::try_from(before).unwrap_or(usize::MAX)));
-                    chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    left -= chunk.len() as u64;
-                    Ok::<_, object_store::Error>(chunk)
-                });
-                Body::from_stream(cut)
-            }
-        }
-    }
-}
-
-/// The next piece of a part of a file, read where waiting for a disk holds nobody up.
-async fn chunk(
-    (mut file, part): (File, Range<u64>),
-) -> std::io::Result<Option<(Bytes, (File, Range<u64>))>> {
-    let read = move || {
-        let wanted = (part.end - part.start).min(CHUNK_BYTES as u64);
-        if wanted == 0 {
-            return Ok(None);
-        }
-        let mut bytes = Vec::with_capacity(CHUNK_BYTES);
-        file.seek(SeekFrom::Start(part.start))?;
-        Read::by_ref(&mut file)
-            .take(wanted)
-            .read_to_end(&mut bytes)?;
-        if bytes.is_empty() {
-            // Shorter than it was: the answer must break off, and not end as if it were whole.
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let rest = part.start + bytes.len() as u64..part.end;
-        Ok(Some((Bytes::from(bytes), (file, rest))))
-    };
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(std::io::Error::other)?
 }
 
 /// A tarball weighs its bytes.

@@ -30,7 +30,9 @@ pub(crate) struct Publication {
 /// Why a document is not a publication. The texts hold nothing of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PublicationError {
-    #[error("the body is not a publish document")]
+    #[error(
+        "the body is not a publish document, nor a package's own with its versions; owners and stars are not kept here"
+    )]
     Form,
     #[error("the document's name is not the name in its address")]
     Name,
@@ -42,6 +44,10 @@ pub(crate) enum PublicationError {
     Version,
     #[error("a dist-tag is malformed or names another version")]
     Tag,
+    #[error("the document has a version that is not there; versions come by publishing alone")]
+    UnknownVersion,
+    #[error("a deprecation is over 4096 bytes")]
+    DeprecationTooLong,
     #[error("the attachment is not base64 of the length it says")]
     Attachment,
     #[error("the tarball does not have the hashes that the document says")]

@@ -9,6 +9,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
 use manifest::{PackageName, TierName};
+use semver::Version;
 use serde::Serialize;
 
 use crate::publication::PublicationError;
@@ -65,6 +66,8 @@ pub(crate) enum Refusal {
     NotPublished { name: PackageName },
     #[error("{name} has no such version or tag")]
     NoSuchRelease { name: PackageName },
+    #[error("this version is no longer there")]
+    TarballGone,
     #[error("this registry signs nothing, so it has no keys to check signatures with")]
     NoKeys,
     #[error("nobody logs in here: run `box activate`, which sets this project's token")]
@@ -96,6 +99,16 @@ pub(crate) enum Refusal {
     Publication(#[from] PublicationError),
     #[error("cannot publish over the existing version of {name}")]
     VersionExists { name: PackageName },
+    #[error("{name} {version} was unpublished; a version can never be published again")]
+    VersionUnpublished { name: PackageName, version: Version },
+    #[error("{name} has changed since it was read; try again")]
+    RevisionConflict { name: PackageName },
+    #[error("a package always has its tag latest; point it to another version instead")]
+    LatestStays,
+    #[error("a dist-tag is set with one version as a JSON string")]
+    TagBody,
+    #[error("the document does not say by `_rev` what it was when it was read; read it again")]
+    NoRevision,
 
     #[error("the registry behind this one does not answer; try again later")]
     Upstream,
@@ -155,6 +168,7 @@ impl Refusal {
             Self::OutOfScope { .. } => (StatusCode::NOT_FOUND, "out_of_scope"),
             Self::NotPublished { .. } => (StatusCode::NOT_FOUND, "not_published"),
             Self::NoSuchRelease { .. } => (StatusCode::NOT_FOUND, "release_not_found"),
+            Self::TarballGone => (StatusCode::NOT_FOUND, "release_not_found"),
             Self::NoKeys => (StatusCode::NOT_FOUND, "keys_none"),
             Self::LogIn => (StatusCode::FORBIDDEN, "login_by_activation"),
             Self::MetricsToken => (StatusCode::UNAUTHORIZED, "metrics_token_invalid"),
@@ -170,6 +184,11 @@ impl Refusal {
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
             Self::Publication(_) => (StatusCode::BAD_REQUEST, "publication_invalid"),
             Self::VersionExists { .. } => (StatusCode::CONFLICT, "version_exists"),
+            Self::VersionUnpublished { .. } => (StatusCode::CONFLICT, "version_unpublished"),
+            Self::RevisionConflict { .. } => (StatusCode::CONFLICT, "revision_conflict"),
+            Self::LatestStays => (StatusCode::BAD_REQUEST, "latest_stays"),
+            Self::TagBody => (StatusCode::BAD_REQUEST, "tag_body_invalid"),
+            Self::NoRevision => (StatusCode::BAD_REQUEST, "revision_missing"),
             Self::Upstream => (StatusCode::BAD_GATEWAY, "upstream_failed"),
             Self::UpstreamIntegrity => (StatusCode::BAD_GATEWAY, "upstream_integrity"),
             Self::NoSnapshot => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_missing"),

@@ -15,6 +15,9 @@ const PATH_BYTES_MAX: usize = 1024;
 /// Longest version, in bytes, so that it always fits a file name.
 const VERSION_BYTES_MAX: usize = 128;
 
+/// Longest revision, in bytes.
+const REVISION_BYTES_MAX: usize = 100;
+
 /// What a request is about and what it wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -36,6 +39,18 @@ pub(crate) enum Route {
     DistTags(PackageName),
     /// `PUT /{name}`.
     Publish(PackageName),
+    /// `GET /-/package/{name}/dist-tags/{tag}`.
+    DistTag(PackageName, Tag),
+    /// `PUT` or `POST` of the same.
+    MoveTag(PackageName, Tag),
+    /// `DELETE` of the same.
+    RemoveTag(PackageName, Tag),
+    /// `PUT /{name}/-rev/{revision}`.
+    Amend(PackageName, String),
+    /// `DELETE /{name}/-rev/{revision}`.
+    Unpublish(PackageName, String),
+    /// `DELETE /{name}/-/{base}-{version}.tgz/-rev/{revision}`.
+    UnpublishVersion(PackageName, Version, String),
     /// `GET /-/v1/search`.
     Search,
     /// `POST /-/npm/v1/security/…`.
@@ -86,6 +101,8 @@ pub(crate) enum Kind {
     Tarball,
     DistTags,
     Publish,
+    /// Of tags, deprecations and what is published.
+    Change,
     Search,
     Audit,
     Keys,
@@ -127,11 +144,25 @@ impl Route {
     pub(crate) fn parse(method: &Method, raw_path: &str) -> Result<Self, RouteError> {
         let resource = resource(raw_path)?;
         match (method, resource) {
+            (&Method::PUT, route @ Self::Amend(..))
+            | (&Method::DELETE, route @ Self::UnpublishVersion(..)) => Ok(route),
+            (&Method::DELETE, Self::Amend(name, revision)) => Ok(Self::Unpublish(name, revision)),
+            (_, Self::Amend(..)) => Err(RouteError::Method {
+                allow: "PUT, DELETE",
+            }),
+            (_, Self::UnpublishVersion(..)) => Err(RouteError::Method { allow: "DELETE" }),
+            (&Method::PUT | &Method::POST, Self::DistTag(name, tag)) => {
+                Ok(Self::MoveTag(name, tag))
+            }
+            (&Method::DELETE, Self::DistTag(name, tag)) => Ok(Self::RemoveTag(name, tag)),
             // A log-in is refused and a decision is given whatever the method.
             (_, route @ (Self::LogIn(_) | Self::Authorize(_)))
             | (&Method::POST, route @ Self::Audit(_)) => Ok(route),
             (_, Self::Audit(_)) => Err(RouteError::Method { allow: "POST" }),
             (&Method::GET | &Method::HEAD, route) => Ok(route),
+            (_, Self::DistTag(..)) => Err(RouteError::Method {
+                allow: "GET, HEAD, PUT, POST, DELETE",
+            }),
             (&Method::PUT, Self::Packument(name)) => Ok(Self::Publish(name)),
             (_, Self::Packument(_)) => Err(RouteError::Method {
                 allow: "GET, HEAD, PUT",
@@ -149,8 +180,13 @@ impl Route {
             Self::Packument(_) => Kind::Packument,
             Self::Release(..) => Kind::Release,
             Self::Tarball(..) => Kind::Tarball,
-            Self::DistTags(_) => Kind::DistTags,
+            Self::DistTags(_) | Self::DistTag(..) => Kind::DistTags,
             Self::Publish(_) => Kind::Publish,
+            Self::MoveTag(..)
+            | Self::RemoveTag(..)
+            | Self::Amend(..)
+            | Self::Unpublish(..)
+            | Self::UnpublishVersion(..) => Kind::Change,
             Self::Search => Kind::Search,
             Self::Audit(_) => Kind::Audit,
             Self::Keys => Kind::Keys,
@@ -163,12 +199,17 @@ impl Route {
     /// The package and the version that it names.
     pub(crate) fn subject(&self) -> (Option<&PackageName>, Option<&Version>) {
         match self {
-            Self::Tarball(name, version) | Self::Release(name, Selector::Version(version)) => {
-                (Some(name), Some(version))
-            }
+            Self::Tarball(name, version)
+            | Self::Release(name, Selector::Version(version))
+            | Self::UnpublishVersion(name, version, _) => (Some(name), Some(version)),
             Self::Packument(name)
             | Self::Release(name, Selector::Tag(_))
             | Self::DistTags(name)
+            | Self::DistTag(name, _)
+            | Self::MoveTag(name, _)
+            | Self::RemoveTag(name, _)
+            | Self::Amend(name, _)
+            | Self::Unpublish(name, _)
             | Self::Publish(name) => (Some(name), None),
             _ => (None, None),
         }
@@ -177,7 +218,7 @@ impl Route {
 
 impl Kind {
     /// All of them, in order.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Health,
         Self::Ping,
         Self::WhoAmI,
@@ -186,6 +227,7 @@ impl Kind {
         Self::Tarball,
         Self::DistTags,
         Self::Publish,
+        Self::Change,
         Self::Search,
         Self::Audit,
         Self::Keys,
@@ -206,6 +248,7 @@ impl Kind {
             Self::Tarball => "tarball",
             Self::DistTags => "dist_tags",
             Self::Publish => "publish",
+            Self::Change => "change",
             Self::Search => "search",
             Self::Audit => "audit",
             Self::Keys => "keys",
@@ -233,7 +276,8 @@ const AUTHORIZE: &str = "/-/gate/authorize";
 /// What stands before the name of whoever logs in with a password.
 const USER: &str = "org.couchdb.user:";
 
-/// What stands at a path, told by the route that reads it.
+/// What stands at a path, told by the route that reads it, or by the one that changes it where
+/// there is nothing to read.
 fn resource(raw_path: &str) -> Result<Route, RouteError> {
     if let Some(original) = raw_path.strip_prefix(AUTHORIZE)
         && (original.is_empty() || original.starts_with('/'))
@@ -270,12 +314,24 @@ fn resource(raw_path: &str) -> Result<Route, RouteError> {
             Ok(Route::LogIn(LogIn::Password))
         }
         ["-", "package", name @ .., "dist-tags"] => package(name).map(Route::DistTags),
-        parts @ ["-", ..] => well_formed(parts).and(Err(RouteError::Unknown)),
-        [name @ .., "-", file] => tarball(package(name)?, file),
-        [scope, base, selector] => release(package(&[scope, base])?, selector),
-        [scope, base] if scope.starts_with('@') && split_escaped(scope).is_none() => {
-            package(&[scope, base]).map(Route::Packument)
+        ["-", "package", name @ .., "dist-tags", tag] => {
+            let tag = Tag::parse(tag).map_err(|_| RouteError::Malformed)?;
+            package(name).map(|name| Route::DistTag(name, tag))
         }
+        parts @ ["-", ..] => well_formed(parts).and(Err(RouteError::Unknown)),
+        [name @ .., "-", file, "-rev", text] => {
+            let (name, version) = tarball(package(name)?, file)?;
+            Ok(Route::UnpublishVersion(name, version, revision(text)?))
+        }
+        [name @ .., "-", file] => {
+            tarball(package(name)?, file).map(|(name, version)| Route::Tarball(name, version))
+        }
+        // `-rev` could be the base of a name too; a lone scope is no name.
+        [name @ .., "-rev", text] if !is_lone_scope(name) => {
+            Ok(Route::Amend(package(name)?, revision(text)?))
+        }
+        [scope, base, selector] => release(package(&[scope, base])?, selector),
+        [scope, base] if is_lone_scope(&[scope]) => package(&[scope, base]).map(Route::Packument),
         [name, selector] => release(package(&[name])?, selector),
         [name] => package(&[name]).map(Route::Packument),
         parts => well_formed(parts).and(Err(RouteError::Unknown)),
@@ -338,14 +394,28 @@ fn split_escaped(segment: &str) -> Option<(&str, &str)> {
 }
 
 /// `order-1.2.3.tgz` of `@acme/order`, and nothing else.
-fn tarball(name: PackageName, file: &str) -> Result<Route, RouteError> {
+fn tarball(name: PackageName, file: &str) -> Result<(PackageName, Version), RouteError> {
     let version = file
         .strip_prefix(name.base())
         .and_then(|rest| rest.strip_prefix('-'))
         .and_then(|rest| rest.strip_suffix(".tgz"))
         .and_then(parse_version)
         .ok_or(RouteError::Malformed)?;
-    Ok(Route::Tarball(name, version))
+    Ok((name, version))
+}
+
+fn is_lone_scope(parts: &[&str]) -> bool {
+    matches!(parts, [scope] if scope.starts_with('@') && split_escaped(scope).is_none())
+}
+
+/// A revision as we make them, or as other registries did: it is only compared.
+fn revision(text: &str) -> Result<String, RouteError> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if text.len() <= REVISION_BYTES_MAX && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err(RouteError::Malformed)
+    }
 }
 
 fn release(name: PackageName, text: &str) -> Result<Route, RouteError> {
@@ -394,6 +464,16 @@ impl fmt::Display for Route {
             Self::Release(name, Selector::Tag(tag)) => write!(f, "/{name}/{tag}"),
             Self::Tarball(name, version) => write!(f, "/{name}/-/{}", tarball_file(name, version)),
             Self::DistTags(name) => write!(f, "/-/package/{name}/dist-tags"),
+            Self::DistTag(name, tag) | Self::MoveTag(name, tag) | Self::RemoveTag(name, tag) => {
+                write!(f, "/-/package/{name}/dist-tags/{tag}")
+            }
+            Self::Amend(name, revision) | Self::Unpublish(name, revision) => {
+                write!(f, "/{name}/-rev/{revision}")
+            }
+            Self::UnpublishVersion(name, version, revision) => {
+                let file = tarball_file(name, version);
+                write!(f, "/{name}/-/{file}/-rev/{revision}")
+            }
             Self::Search => f.write_str("/-/v1/search"),
             Self::Audit(report) => f.write_str(report.path()),
             Self::Keys => f.write_str("/-/npm/v1/keys"),

@@ -3,87 +3,101 @@
 //! ```text
 //! blobs/sha512/{hex}                         a tarball, under its own hash
 //! packages/{name}/versions/{version}.json    a release; its creation is the publish
+//! packages/{name}/changes/{number}.json      a change, numbered from 1 without gaps
 //! ```
 //!
 //! A publish writes the tarball first and then creates the release, if it is not there yet. So a
 //! crash leaves the old state or the new one, and of two who publish one version the second
-//! finds the first. The current dist-tags follow from the releases.
+//! finds the first. A change is one file too. What follows from releases and changes is told by
+//! [`State`](crate::history::State).
+//!
+//! Only tarballs are ever deleted, after their version was unpublished. A tarball without a
+//! release, left by a crash, is found by nobody and harms nobody; the same holds for one whose
+//! deletion failed.
+
+mod location;
 
 use std::collections::BTreeSet;
-use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use manifest::PackageName;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use semver::Version;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::OnceCell;
 
 use crate::access::{Permit, PublishPermit};
-use crate::fault::Fault;
+use crate::fault::{Failure, Fault};
+use crate::history::Change;
 use crate::integrity::Integrity;
 use crate::publication::Publication;
+use crate::refusal::Refusal;
 use crate::route::parse_version;
 use crate::tag::Tag;
+
+pub use location::{StoreError, StoreOptions, StoreOptionsError, StoreUrl, StoreUrlError};
+
+/// How often a file is created anew that was said to be there and is not.
+const CREATES_MAX: usize = 5;
 
 /// A store of packages.
 pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
+    /// Set once the store has shown that it creates a file only where there is none.
+    creates_once: OnceCell<()>,
+}
+
+/// What is there of a package, by its file names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Listing {
+    pub(crate) versions: BTreeSet<Version>,
+    /// How many changes there are: the number of the last one.
+    pub(crate) changes: u64,
 }
 
 /// A release as it lies in the store.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
+    /// Later than all that its publisher had seen.
     pub(crate) published_at: Timestamp,
     /// The id of the credential that published it.
     pub(crate) published_by: String,
+    /// Tells it from another publisher's, should an answer of the store be lost.
+    #[serde(default)]
+    pub(crate) attempt: String,
     /// The dist-tags that this publish moved here.
     pub(crate) tags: BTreeSet<Tag>,
     pub(crate) manifest: Box<RawValue>,
 }
 
-/// What became of a publish.
+/// What became of a file that was to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Published {
-    /// The release is there, for good.
-    Created,
-    /// The version was there before; nothing changed.
+pub(crate) enum Created {
+    /// It is there now, and it is ours.
+    New,
+    /// Another one was there before; nothing changed.
     Existed,
 }
 
-/// The store's directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the package directory `{}` cannot be used", path.display())]
-pub struct StoreDirError {
-    path: PathBuf,
-    #[source]
-    source: std::io::Error,
-}
-
 impl Store {
-    /// Opens a local directory and makes it if it is not there.
-    pub(crate) fn open(dir: &FilePath) -> Result<Self, StoreDirError> {
-        let unusable = |source| StoreDirError {
-            path: dir.to_owned(),
-            source,
-        };
-        std::fs::create_dir_all(dir).map_err(unusable)?;
-        // Better now than at the first publish.
-        let probe = dir.join(format!(".probe-{}", std::process::id()));
-        std::fs::write(&probe, []).map_err(unusable)?;
-        std::fs::remove_file(&probe).map_err(unusable)?;
-        let objects = LocalFileSystem::new_with_prefix(dir)
-            .map_err(|error| unusable(std::io::Error::other(error)))?
-            .with_fsync(true);
-        Ok(Self {
-            objects: Arc::new(objects),
-        })
+    /// Opens the store at a place.
+    pub(crate) fn open(url: &StoreUrl, options: &StoreOptions) -> Result<Self, StoreError> {
+        Ok(Self::over(url.open(options)?))
+    }
+
+    pub(crate) fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            objects,
+            creates_once: OnceCell::new(),
+        }
     }
 
     /// Stores a release, unless its version is there.
@@ -91,11 +105,13 @@ impl Store {
         &self,
         permit: &PublishPermit,
         publication: Publication,
-        now: Timestamp,
-    ) -> Result<Published, Fault> {
+        at: Timestamp,
+    ) -> Result<Created, Fault> {
+        self.check_creates_once().await?;
         let record = Record {
-            published_at: now,
+            published_at: at,
             published_by: permit.publisher().to_owned(),
+            attempt: next_attempt(),
             tags: publication.tags,
             manifest: to_raw_value(&publication.manifest)
                 .map_err(|error| Fault::new("writing a manifest", error))?,
@@ -103,55 +119,176 @@ impl Store {
         let json =
             serde_json::to_vec(&record).map_err(|error| Fault::new("writing a release", error))?;
         // Under its own hash, what is there already is the same.
-        self.create(&blob(&publication.integrity), publication.tarball)
+        self.put_new(&blob(&publication.integrity), publication.tarball)
             .await?;
         self.create(&release(permit.name(), &publication.version), json.into())
             .await
     }
 
-    /// The versions of a package: none if nobody published it.
-    pub(crate) async fn versions(&self, permit: &Permit) -> Result<BTreeSet<Version>, Fault> {
-        let folder = versions(permit.name());
+    /// Stores a change under a number, unless there is one.
+    pub(crate) async fn change(
+        &self,
+        permit: &PublishPermit,
+        number: u64,
+        change: &Change,
+    ) -> Result<Created, Fault> {
+        self.check_creates_once().await?;
+        let json =
+            serde_json::to_vec(change).map_err(|error| Fault::new("writing a change", error))?;
+        self.create(&change_path(permit.name(), number), json.into())
+            .await
+    }
+
+    /// Deletes the tarball of a version that was unpublished.
+    pub(crate) async fn delete_tarball(
+        &self,
+        _: &PublishPermit,
+        integrity: &Integrity,
+    ) -> Result<(), Fault> {
+        let path = blob(integrity);
+        match self.objects.delete(&path).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Fault::new(format!("deleting {path}"), error)),
+        }
+    }
+
+    /// What is there of a package: nothing if nobody published it.
+    pub(crate) async fn list(&self, permit: &Permit) -> Result<Listing, Fault> {
+        let folder = package(permit.name());
         let fault = |error| Fault::new(format!("listing {folder}"), error);
-        let mut found = BTreeSet::new();
+        let mut found = Listing::default();
         let mut list = self.objects.list(Some(&folder));
         while let Some(object) = list.try_next().await.map_err(fault)? {
-            let file = object.location.filename().unwrap_or_default();
-            let version = file.strip_suffix(".json").and_then(parse_version);
-            let stray = || {
-                Fault::new(
-                    format!("listing {folder}"),
-                    format!("`{file}` is no release"),
-                )
-            };
-            found.insert(version.ok_or_else(stray)?);
+            found.add(&folder, &object.location).ok_or_else(|| {
+                let stray = format!("`{}` is no release and no change", object.location);
+                Fault::new(format!("listing {folder}"), stray)
+            })?;
         }
         Ok(found)
     }
 
     /// One release of a package.
     pub(crate) async fn record(&self, permit: &Permit, version: &Version) -> Result<Record, Fault> {
-        let path = release(permit.name(), version);
-        let fault = |error: Error| Fault::new(format!("reading {path}"), error);
-        let object = self.objects.get(&path).await.map_err(fault)?;
-        let json = object.bytes().await.map_err(fault)?;
-        serde_json::from_slice(&json).map_err(|error| Fault::new(format!("reading {path}"), error))
+        self.read(&release(permit.name(), version)).await
+    }
+
+    /// One change of a package.
+    pub(crate) async fn read_change(&self, permit: &Permit, number: u64) -> Result<Change, Fault> {
+        self.read(&change_path(permit.name(), number)).await
     }
 
     /// A tarball. Its hash names it, so whoever knows the hash has read a release that a permit
     /// opened.
-    pub(crate) async fn tarball(&self, integrity: &Integrity) -> Result<GetResult, Fault> {
+    pub(crate) async fn tarball(&self, integrity: &Integrity) -> Result<GetResult, Failure> {
         let path = blob(integrity);
-        let object = self.objects.get(&path).await;
-        object.map_err(|error| Fault::new(format!("reading {path}"), error))
+        match self.objects.get(&path).await {
+            Ok(object) => Ok(object),
+            Err(Error::NotFound { .. }) => {
+                // Unpublished by another gate a moment ago, or lost.
+                tracing::warn!(%path, "a tarball is not there");
+                Err(Refusal::TarballGone.into())
+            }
+            Err(error) => Err(Fault::new(format!("reading {path}"), error).into()),
+        }
     }
 
-    async fn create(&self, path: &Path, bytes: Bytes) -> Result<Published, Fault> {
+    async fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<T, Fault> {
+        let json = self.bytes(path).await;
+        let json = json.map_err(|error| Fault::new(format!("reading {path}"), error))?;
+        serde_json::from_slice(&json).map_err(|error| Fault::new(format!("reading {path}"), error))
+    }
+
+    async fn bytes(&self, path: &Path) -> object_store::Result<Bytes> {
+        self.objects.get(path).await?.bytes().await
+    }
+
+    /// Creates a file with these bytes, which no other writer has.
+    async fn create(&self, path: &Path, bytes: Bytes) -> Result<Created, Fault> {
+        for _ in 0..CREATES_MAX {
+            if self.put_new(path, bytes.clone()).await? == Created::New {
+                return Ok(Created::New);
+            }
+            // An answer that was lost may have been ours. And a service that is asked twice at
+            // once may say that there is a file before there is one.
+            match self.bytes(path).await {
+                Ok(there) if there == bytes => return Ok(Created::New),
+                Ok(_) => return Ok(Created::Existed),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(Fault::new(format!("reading {path}"), error)),
+            }
+        }
+        let strange = "the store says that the file is there, and that it is not";
+        Err(Fault::new(format!("writing {path}"), strange))
+    }
+
+    async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<Created, Fault> {
         let options = PutOptions::from(PutMode::Create);
         match self.objects.put_opts(path, bytes.into(), options).await {
-            Ok(_) => Ok(Published::Created),
-            Err(Error::AlreadyExists { .. }) => Ok(Published::Existed),
+            Ok(_) => Ok(Created::New),
+            Err(Error::AlreadyExists { .. }) => Ok(Created::Existed),
             Err(error) => Err(Fault::new(format!("writing {path}"), error)),
+        }
+    }
+
+    /// Everything here rests on files that are created once. Not every service that speaks S3
+    /// keeps to `If-None-Match: *`, so it is tried before anything is written.
+    async fn check_creates_once(&self) -> Result<(), Fault> {
+        let check = || self.try_to_create_twice();
+        self.creates_once.get_or_try_init(check).await.map(|_| ())
+    }
+
+    async fn try_to_create_twice(&self) -> Result<(), Fault> {
+        let path = Path::from("creates-once");
+        for _ in 0..2 {
+            if self.put_new(&path, Bytes::new()).await? == Created::Existed {
+                return Ok(());
+            }
+        }
+        let reason = "the store writes over what is there: it does not heed `If-None-Match: *`, so \
+                      two publishers could overwrite each other";
+        Err(Fault::new("writing to the store", reason))
+    }
+}
+
+impl Listing {
+    /// Takes in a file; `None` if it is none of ours.
+    fn add(&mut self, folder: &Path, file: &Path) -> Option<()> {
+        let mut parts = file.prefix_match(folder)?;
+        let (kind, name) = (parts.next()?, parts.next()?);
+        let stem = name.as_ref().strip_suffix(".json")?.to_owned();
+        match (kind.as_ref(), parts.next()) {
+            ("versions", None) => {
+                self.versions.insert(parse_version(&stem)?);
+            }
+            ("changes", None) => {
+                let number: u64 = stem.parse().ok().filter(|number| *number > 0)?;
+                self.changes = self.changes.max(number);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// Unique in this process, and with the time beside it in practice everywhere.
+fn next_attempt() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{number}", std::process::id())
+}
+
+impl Change {
+    /// A change by the holder of this permit.
+    pub(crate) fn new(
+        permit: &PublishPermit,
+        at: Timestamp,
+        deeds: Vec<crate::history::Deed>,
+    ) -> Self {
+        Self {
+            at,
+            by: permit.publisher().to_owned(),
+            attempt: next_attempt(),
+            deeds,
         }
     }
 }
@@ -164,12 +301,17 @@ fn blob(integrity: &Integrity) -> Path {
     Path::from_iter(["blobs", kind, &integrity.to_hex()])
 }
 
-fn versions(name: &PackageName) -> Path {
+fn package(name: &PackageName) -> Path {
     let parts = name.as_str().split('/');
-    let parts = ["packages"].into_iter().chain(parts).chain(["versions"]);
-    parts.collect()
+    ["packages"].into_iter().chain(parts).collect()
 }
 
 fn release(name: &PackageName, version: &Version) -> Path {
-    versions(name).join(format!("{version}.json"))
+    let folder = package(name).join("versions");
+    folder.join(format!("{version}.json"))
+}
+
+fn change_path(name: &PackageName, number: u64) -> Path {
+    let folder = package(name).join("changes");
+    folder.join(format!("{number}.json"))
 }

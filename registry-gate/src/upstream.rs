@@ -1,301 +1,336 @@
-//! The registry behind the gate. It is not trusted: its answers are bounded in time and size,
-//! its addresses are built here, its redirects are not followed, and its tarballs are checked
-//! before their first byte is passed on. Nothing of a client's request reaches it.
+//! A registry behind the gate. It is not trusted: see [`client`] for how it is asked; its tarballs
+//! are checked on disk before their first byte is passed on, and however many ask for one thing,
+//! it is asked once. What it said before holds while it fails, over a restart as well.
 
-use std::collections::BTreeMap;
+mod client;
+mod document;
+pub(crate) mod figures;
+mod ready;
+
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use activation_token::clock::Clock;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH};
-use http::{HeaderValue, Method, StatusCode};
-use jiff::SignedDuration;
+use http::HeaderValue;
+use jiff::Timestamp;
 use manifest::PackageName;
-use reqwest::{Client, Response};
-use secrecy::ExposeSecret;
+use quick_cache::sync::Cache;
 use semver::Version;
 use serde_json::Value;
-use serde_json::value::RawValue;
-use url::Url;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
+use self::client::{Client, Reply, UpstreamError};
+use self::figures::{Kind, Lookup};
+use self::ready::{Age, Known, Shown, Weight, ready};
 use crate::access::Permit;
+use crate::cache::{DiskCache, Held, Key, Spool};
 use crate::config::{ConfigError, UpstreamConfig};
-use crate::integrity::Integrity;
-use crate::packument::{Members, Package, PublicUrl, Release};
+use crate::fault::{Failure, Fault};
+use crate::flights::Flights;
+use crate::integrity::{Check, Integrity};
+use crate::packument::PublicUrl;
 use crate::refusal::Refusal;
-use crate::route::{Report, parse_version, tarball_file};
-use crate::shelf::Shelf;
+use crate::route::Report;
 
-/// How long a package is taken for current before the upstream is asked again, in seconds.
-const FRESH_SECONDS: i64 = 60;
-/// The most packages kept ready.
-const PACKAGES_MAX: usize = 10_000;
-/// The largest package document, in bytes.
-const PACKUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest silence in the middle of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Installs wait for this.
-const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer about vulnerabilities, in bytes.
-const AUDIT_BYTES_MAX: usize = 8 * 1024 * 1024;
-const TOTAL_TIMEOUT: Duration = Duration::from_mins(5);
-/// The members of a package document that are made here, or concern the upstream alone.
-const OWN_MEMBERS: [&str; 6] = [
-    "_attachments",
-    "_id",
-    "_rev",
-    "dist-tags",
-    "name",
-    "versions",
-];
+/// The most tarballs that arrive at a time.
+const DOWNLOADS_MAX: usize = 64;
+/// How much of a tarball is collected before it is written, in bytes.
+const WRITE_BYTES: usize = 256 * 1024;
 
-/// A client of the registry behind the gate.
-pub(crate) struct Upstream {
+/// A registry behind the gate, and what is known of it.
+#[derive(Clone)]
+pub(crate) struct Upstream(Arc<Parts>);
+
+struct Parts {
     client: Client,
-    base: Url,
-    authorization: Option<HeaderValue>,
-    tarball_bytes_max: usize,
+    cache: Arc<DiskCache>,
     public_url: PublicUrl,
-    shelf: Shelf<Shown, Refusal>,
+    clock: Arc<dyn Clock>,
+    tarball_bytes_max: u64,
+    ready: Cache<PackageName, Known, Weight>,
+    loads: Flights<PackageName, Loaded>,
+    downloads: Flights<Integrity, Result<Held, Failure>>,
+    downloading: Semaphore,
 }
 
-/// A package and the `ETag` under which the upstream knows this state of it.
-pub(crate) struct Shown {
-    pub(crate) package: Arc<Package>,
-    etag: Option<HeaderValue>,
-}
-
-/// What went wrong at the upstream; logged here, and told to clients as [`Refusal::Upstream`].
-#[derive(Debug, thiserror::Error)]
-enum UpstreamError {
-    #[error("no answer")]
-    Http(#[from] reqwest::Error),
-    #[error("status {0}")]
-    Status(StatusCode),
-    #[error("the answer is over {0} bytes")]
-    TooLarge(usize),
-    #[error("the answer is no package document of that name")]
-    Document,
-    #[error("the work was cancelled")]
-    Cancelled,
-}
+type Loaded = Result<Option<Arc<Shown>>, Refusal>;
 
 impl Upstream {
+    /// `registry` is what it is called in logs and figures.
     pub(crate) fn new(
+        registry: &'static str,
         config: &UpstreamConfig,
+        cache: Arc<DiskCache>,
         public_url: PublicUrl,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
-        let base = &config.url;
-        if !matches!(base.scheme(), "http" | "https") || base.query().is_some() {
-            return Err(ConfigError::UpstreamUrl);
-        }
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .user_agent(concat!("tollgate-gate/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(ConfigError::Client)?;
-        Ok(Self {
-            client,
-            base: base.clone(),
-            authorization: config.token.as_ref().map(bearer).transpose()?,
-            tarball_bytes_max: config.tarball_bytes_max,
+        Ok(Self(Arc::new(Parts {
+            client: Client::new(registry, config)?,
+            cache,
             public_url,
-            shelf: Shelf::new(
-                PACKAGES_MAX,
-                SignedDuration::from_secs(FRESH_SECONDS),
-                clock,
-            ),
-        })
+            clock,
+            tarball_bytes_max: config.tarball_bytes_max as u64,
+            ready: ready(),
+            loads: Flights::new(),
+            downloads: Flights::new(),
+            downloading: Semaphore::new(DOWNLOADS_MAX),
+        })))
     }
 
-    /// The package, if the upstream has it. An upstream that fails does not take away what it
-    /// said before.
-    pub(crate) async fn package(&self, permit: &Permit) -> Result<Option<Arc<Shown>>, Refusal> {
-        let name = permit.name();
-        let load = async |last: Option<Arc<Shown>>| match self.load(name, last.clone()).await {
-            Ok(shown) => Ok(shown),
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(%name, error, "upstream failed");
-                last.map(Some).ok_or(Refusal::Upstream)
+    /// The package, if the registry has it.
+    pub(crate) async fn package(&self, permit: &Permit) -> Loaded {
+        let (parts, name) = (&self.0, permit.name());
+        let load = || Arc::clone(parts).load(name.clone());
+        if let Some(known) = parts.ready.get(name) {
+            match known.age(parts.clock.now()) {
+                Age::Fresh => return Ok(known.shown),
+                Age::Stale => {
+                    figures::lookup(Kind::Document, Lookup::Stale);
+                    parts.loads.begin(name.clone(), load);
+                    return Ok(known.shown);
+                }
+                Age::Old => {}
             }
-        };
-        self.shelf.get(name, load).await
+        }
+        figures::lookup(Kind::Document, Lookup::Miss);
+        let loaded = parts.loads.join(name.clone(), load).await;
+        loaded.unwrap_or(Err(Refusal::Upstream))
     }
 
-    /// A tarball's bytes, checked.
+    /// What is known about vulnerabilities of the packages of a list, if there is an answer soon.
+    pub(crate) async fn audit(&self, report: Report, list: &Value) -> Option<Value> {
+        let client = &self.0.client;
+        let json = client.audit(report, list).await.inspect_err(|error| {
+            let registry = client.registry();
+            figures::failure(registry, Kind::Audit, error.reason());
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(registry, error, "vulnerabilities are not told");
+        });
+        serde_json::from_slice(&json.ok()?).ok()
+    }
+
+    /// A tarball, checked and on disk.
     pub(crate) async fn tarball(
         &self,
         permit: &Permit,
         version: &Version,
         integrity: &Integrity,
-    ) -> Result<Bytes, Refusal> {
-        let name = permit.name();
-        let failed = |error: UpstreamError| {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(%name, %version, error, "upstream failed");
-            Refusal::Upstream
-        };
-        let bytes = self.fetch_tarball(name, version).await.map_err(failed)?;
-        let integrity = *integrity;
-        let check = move || integrity.fits(&bytes).then_some(bytes);
-        let checked = tokio::task::spawn_blocking(check).await;
-        checked
-            .map_err(|_| failed(UpstreamError::Cancelled))?
-            .ok_or_else(|| {
-                tracing::warn!(%name, %version, "upstream sent bytes of another hash");
-                Refusal::UpstreamIntegrity
-            })
+    ) -> Result<Held, Failure> {
+        let parts = &self.0;
+        if let Some(held) = parts.cached(*integrity).await {
+            figures::lookup(Kind::Tarball, Lookup::Hit);
+            return Ok(held);
+        }
+        figures::lookup(Kind::Tarball, Lookup::Miss);
+        let (name, version) = (permit.name().clone(), version.clone());
+        let download = || Arc::clone(parts).download(name, version, *integrity);
+        let downloaded = parts.downloads.join(*integrity, download).await;
+        downloaded.unwrap_or_else(|error| Err(Fault::new("downloading a tarball", error).into()))
     }
+}
 
-    /// What is known about vulnerabilities of the packages of a list, if there is an answer soon.
-    pub(crate) async fn audit(&self, report: Report, list: &Value) -> Option<Value> {
-        let parts: Vec<&str> = report.path().trim_start_matches('/').split('/').collect();
-        let asked = async {
-            let request = self.request(Method::POST, &parts).json(list);
-            let response = request.timeout(AUDIT_TIMEOUT).send().await?;
-            match response.status() {
-                StatusCode::OK => read_bounded(response, AUDIT_BYTES_MAX).await,
-                status => Err(UpstreamError::Status(status)),
+impl Parts {
+    /// Asks the registry. If it fails, what it said before holds.
+    async fn load(self: Arc<Self>, name: PackageName) -> Loaded {
+        let key = self.document_key(&name);
+        let known = match self.ready.get(&name) {
+            Some(known) => Some(known),
+            None => Arc::clone(&self).read_back(name.clone(), key).await,
+        };
+        let last = known.as_ref().and_then(|known| known.shown.clone());
+        let at = self.clock.now();
+        match Arc::clone(&self).ask(&name, key, last).await {
+            Ok(shown) => {
+                let known = Known {
+                    shown: shown.clone(),
+                    at,
+                    failed_at: None,
+                };
+                self.ready.insert(name, known);
+                Ok(shown)
             }
-        };
-        let json = asked.await.inspect_err(|error| {
-            let error: &dyn std::error::Error = error;
-            tracing::warn!(error, "the upstream does not tell about vulnerabilities");
-        });
-        serde_json::from_slice(&json.ok()?).ok()
+            Err(error) => {
+                self.note(Kind::Document, &error, &name, None);
+                let known = known.filter(|known| known.shown.is_some());
+                let mut known = known.ok_or(Refusal::Upstream)?;
+                known.failed_at = Some(self.clock.now());
+                self.ready.insert(name, known.clone());
+                Ok(known.shown)
+            }
+        }
     }
 
-    async fn load(
-        &self,
+    async fn ask(
+        self: Arc<Self>,
         name: &PackageName,
+        key: Key,
         last: Option<Arc<Shown>>,
     ) -> Result<Option<Arc<Shown>>, UpstreamError> {
-        let mut request = self
-            .get(&[name.as_str()])
-            .header(ACCEPT, "application/json");
-        if let Some(etag) = last.as_ref().and_then(|last| last.etag.as_ref()) {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let response = request.send().await?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::NOT_MODIFIED if last.is_some() => return Ok(last),
-            status => return Err(UpstreamError::Status(status)),
-        }
-        let etag = response.headers().get(ETAG).cloned();
-        let json = read_bounded(response, PACKUMENT_BYTES_MAX).await?;
-        let (name, public_url) = (name.clone(), self.public_url.clone());
-        let render = move || render(&name, &json, &public_url);
-        let package = tokio::task::spawn_blocking(render)
+        let etag = last.as_ref().and_then(|last| last.etag.as_ref());
+        let reply = self.client.document(name, etag).await?;
+        let name = name.clone();
+        let take = move || match reply {
+            Reply::Document(json, etag) => {
+                let package = document::read(&name, &json, &self.public_url);
+                let package = Arc::new(package.ok_or(UpstreamError::Document)?);
+                if let Some(head) = document::head(&json, etag.as_ref()) {
+                    self.cache.store(key, &[&head, &json]);
+                }
+                Ok(Some(Arc::new(Shown { package, etag })))
+            }
+            Reply::Same => {
+                self.cache.touch(&key);
+                Ok(last)
+            }
+            Reply::Missing => {
+                self.cache.remove(&key);
+                Ok(None)
+            }
+        };
+        spawn_blocking(take)
             .await
-            .map_err(|_| UpstreamError::Cancelled)?
-            .ok_or(UpstreamError::Document)?;
-        Ok(Some(Arc::new(Shown {
-            package: Arc::new(package),
-            etag,
-        })))
+            .map_err(|_| UpstreamError::BrokenOff)?
     }
 
-    async fn fetch_tarball(
+    /// What was kept on disk, of whatever age.
+    async fn read_back(self: Arc<Self>, name: PackageName, key: Key) -> Option<Known> {
+        let read = move || {
+            let file = self.cache.get(&key)?.read().ok();
+            let kept = file.and_then(document::kept);
+            let show = |(json, etag): (Bytes, Option<HeaderValue>)| {
+                let package = Arc::new(document::read(&name, &json, &self.public_url)?);
+                Some(Arc::new(Shown { package, etag }))
+            };
+            let shown = kept.and_then(show);
+            if shown.is_none() {
+                tracing::warn!(%name, "a kept package document cannot be read");
+                self.cache.remove(&key);
+            }
+            shown
+        };
+        let shown = spawn_blocking(read).await.ok()??;
+        Some(Known {
+            shown: Some(shown),
+            at: Timestamp::UNIX_EPOCH,
+            failed_at: None,
+        })
+    }
+
+    async fn cached(&self, integrity: Integrity) -> Option<Held> {
+        let cache = Arc::clone(&self.cache);
+        let get = move || cache.get(&Key::Tarball(integrity));
+        spawn_blocking(get).await.ok()?
+    }
+
+    async fn download(
+        self: Arc<Self>,
+        name: PackageName,
+        version: Version,
+        integrity: Integrity,
+    ) -> Result<Held, Failure> {
+        let fault = |error| Fault::new("writing a tarball to the cache", error);
+        let failed = |error: UpstreamError| {
+            self.note(Kind::Tarball, &error, &name, Some(&version));
+            match error {
+                UpstreamError::Integrity => Refusal::UpstreamIntegrity,
+                _ => Refusal::Upstream,
+            }
+        };
+        // The semaphore is never closed.
+        let _slot = self.downloading.acquire().await;
+        // Another download may have ended between the look and the flight.
+        if let Some(held) = self.cached(integrity).await {
+            return Ok(held);
+        }
+        let bytes_max = self.tarball_bytes_max;
+        let answer = self.client.tarball(&name, &version, bytes_max).await;
+        let mut response = answer.map_err(failed)?;
+        let mut arriving = Arriving::begin(Arc::clone(&self.cache), integrity)
+            .await
+            .map_err(fault)?;
+        let (mut piece, mut bytes) = (BytesMut::new(), 0);
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| failed(error.into()))?
+        {
+            bytes += chunk.len() as u64;
+            if bytes > bytes_max {
+                return Err(failed(UpstreamError::TooLarge(bytes_max)).into());
+            }
+            piece.extend_from_slice(&chunk);
+            if piece.len() >= WRITE_BYTES {
+                arriving = arriving.take(piece.split()).await.map_err(fault)?;
+            }
+        }
+        let arrived = arriving.take(piece).await.map_err(fault)?;
+        let held = arrived.end(integrity).await.map_err(fault)?;
+        Ok(held.ok_or_else(|| failed(UpstreamError::Integrity))?)
+    }
+
+    fn document_key(&self, name: &PackageName) -> Key {
+        let origin = self.client.origin();
+        Key::Document(Sha256::digest(format!("{origin}\0{name}")).into())
+    }
+
+    fn note(
         &self,
+        kind: Kind,
+        error: &UpstreamError,
         name: &PackageName,
-        version: &Version,
-    ) -> Result<Bytes, UpstreamError> {
-        let file = tarball_file(name, version);
-        let parts = name.as_str().split('/').chain(["-", &file]);
-        let response = self.get(&parts.collect::<Vec<_>>()).send().await?;
-        match response.status() {
-            StatusCode::OK => read_bounded(response, self.tarball_bytes_max).await,
-            status => Err(UpstreamError::Status(status)),
-        }
-    }
-
-    /// A request under the upstream's own address. A slash inside a part is escaped.
-    fn get(&self, parts: &[&str]) -> reqwest::RequestBuilder {
-        self.request(Method::GET, parts)
-    }
-
-    fn request(&self, method: Method, parts: &[&str]) -> reqwest::RequestBuilder {
-        let mut url = self.base.clone();
-        // An HTTP address always has a path.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(parts);
-        }
-        let request = self.client.request(method, url);
-        match &self.authorization {
-            Some(value) => request.header(AUTHORIZATION, value),
-            None => request,
+        version: Option<&Version>,
+    ) {
+        let registry = self.client.registry();
+        figures::failure(registry, kind, error.reason());
+        let version = version.map(tracing::field::display);
+        let cause: &dyn std::error::Error = error;
+        // Only the operator can give the gate another token.
+        if matches!(error, UpstreamError::Credential(_)) {
+            tracing::error!(registry, %name, version, error = cause, "registry failed");
+        } else {
+            tracing::warn!(registry, %name, version, error = cause, "registry failed");
         }
     }
 }
 
-fn bearer(token: &secrecy::SecretString) -> Result<HeaderValue, ConfigError> {
-    let text = format!("Bearer {}", token.expose_secret());
-    let mut value = HeaderValue::try_from(text).map_err(|_| ConfigError::UpstreamToken)?;
-    value.set_sensitive(true);
-    Ok(value)
+/// A tarball that is being written and hashed, where waiting for the disk holds nobody up.
+struct Arriving {
+    cache: Arc<DiskCache>,
+    spool: Spool,
+    check: Check,
 }
 
-/// Reads a body to its end, but never more than `bytes_max`.
-async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Bytes, UpstreamError> {
-    let told = response.content_length().unwrap_or(0);
-    if told > bytes_max as u64 {
-        return Err(UpstreamError::TooLarge(bytes_max));
+impl Arriving {
+    async fn begin(cache: Arc<DiskCache>, integrity: Integrity) -> io::Result<Self> {
+        let begin = move || {
+            Ok(Self {
+                spool: cache.spool()?,
+                check: integrity.check(),
+                cache,
+            })
+        };
+        spawn_blocking(begin).await.map_err(io::Error::other)?
     }
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > bytes_max {
-            return Err(UpstreamError::TooLarge(bytes_max));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
-}
 
-/// The upstream's document in our own form. Releases that cannot be checked are left out.
-fn render(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> Option<Package> {
-    let members: Members<'_> = serde_json::from_slice(json).ok()?;
-    let told: String = serde_json::from_str(members.get("name")?.get()).ok()?;
-    if told != name.as_str() {
-        return None;
+    async fn take(mut self, piece: BytesMut) -> io::Result<Self> {
+        let write = move || {
+            self.check.update(&piece);
+            let written = self.spool.write(&piece);
+            written.inspect_err(|error| self.cache.make_room(error))?;
+            Ok(self)
+        };
+        spawn_blocking(write).await.map_err(io::Error::other)?
     }
-    let versions: Members<'_> = serde_json::from_str(members.get("versions")?.get()).ok()?;
-    let releases = versions.iter().filter_map(|(version, manifest)| {
-        let version = parse_version(version)?;
-        let release = Release::read(name, &version, manifest, public_url)?;
-        Some((version, Arc::new(release)))
-    });
-    let tags: BTreeMap<String, String> = match members.get("dist-tags") {
-        Some(tags) => serde_json::from_str(tags.get()).ok()?,
-        None => BTreeMap::new(),
-    };
-    let tags = tags.into_iter();
-    let tags = tags.filter_map(|(tag, version)| Some((tag, parse_version(&version)?)));
-    let rest: BTreeMap<String, Box<RawValue>> = members
-        .iter()
-        .filter(|(member, _)| !OWN_MEMBERS.contains(&member.as_str()))
-        .map(|(member, value)| (member.clone(), (*value).to_owned()))
-        .collect();
-    let modified = modified(&members);
-    Package::render(
-        name,
-        tags.collect(),
-        releases.collect(),
-        modified.as_deref(),
-        &rest,
-    )
-    .ok()
-}
 
-fn modified(members: &Members<'_>) -> Option<String> {
-    let times: Members<'_> = serde_json::from_str(members.get("time")?.get()).ok()?;
-    serde_json::from_str(times.get("modified")?.get()).ok()
+    /// The whole, if it is what was announced.
+    async fn end(self, integrity: Integrity) -> io::Result<Option<Held>> {
+        let end = move || {
+            let good = self.check.fits();
+            good.then(|| self.cache.keep(Key::Tarball(integrity), self.spool))
+        };
+        spawn_blocking(end).await.map_err(io::Error::other)
+    }
 }

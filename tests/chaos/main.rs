@@ -8,5 +8,6 @@
 )]
 
 mod clients;
+mod gates;
 mod kill;
 mod outage;

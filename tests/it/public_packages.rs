@@ -40,7 +40,8 @@ async fn npm_10_public_packages_install_through_the_gate_with_their_closure() {
     let outside = Npm::empty();
     let manifest = tiptap_manifest(&outside).await;
     let upstream = npm::configured_registry(&outside).await;
-    let arguments = ["--upstream", &upstream];
+    // It may well be a registry of this network.
+    let arguments = ["--upstream", &upstream, "--upstream-allow-internal"];
     let tollgate = Tollgate::start_on(tests::Database::Sqlite, &manifest, &arguments).await;
     let vendor = Vendor::of(&tollgate);
 
@@ -86,4 +87,42 @@ async fn npm_10_public_packages_install_through_the_gate_with_their_closure() {
     editor.point("@tiptap", &tollgate.gate, Some(&growth.token));
     editor.must(&["install", NOT_IN_IT]).await;
     assert!(editor.installed("@tiptap").contains(NOT_IN_IT));
+}
+
+#[tokio::test]
+async fn npm_10_a_gate_that_passes_through_is_the_only_registry_a_box_needs() {
+    let outside = Npm::empty();
+    let manifest = tiptap_manifest(&outside).await;
+    let registry = npm::configured_registry(&outside).await;
+    let arguments = [
+        "--upstream",
+        &registry,
+        "--pass-through",
+        &registry,
+        "--upstream-allow-internal",
+    ];
+    let tollgate = Tollgate::start_on(tests::Database::Sqlite, &manifest, &arguments).await;
+    let basic = Vendor::of(&tollgate).sell("basic").await;
+    let mut editor = Npm::project("@tiptap", &tollgate.gate, Some(&basic.token));
+    let only = format!("--registry={}/", tollgate.gate);
+    editor.must(&["install", STARTER_KIT, &only]).await;
+    let lockfile = std::fs::read_to_string(editor.path("package-lock.json")).unwrap();
+    let lockfile: serde_json::Value = serde_json::from_str(&lockfile).unwrap();
+    let mut outside_the_scope = 0;
+    for (path, package) in lockfile["packages"].as_object().unwrap() {
+        if path.is_empty() {
+            continue;
+        }
+        let resolved = package["resolved"].as_str().unwrap();
+        assert!(resolved.starts_with(&tollgate.gate), "{path}");
+        outside_the_scope += usize::from(!path.contains("/@tiptap/"));
+    }
+    assert!(outside_the_scope > 0);
+
+    editor.clean();
+    editor.must(&["ci", &only]).await;
+    assert!(editor.installed("@tiptap").contains(STARTER_KIT));
+    // The box's right ends where it did before.
+    let output = editor.run(&["install", NOT_IN_IT, &only]).await;
+    assert!(!output.success && output.text.contains("E403"));
 }

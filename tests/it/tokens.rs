@@ -7,16 +7,15 @@ use serde_json::Value;
 use tests::{COMMERCE, Npm, Tollgate, Vendor, tiers};
 
 /// The control plane's own key, which only its data directory has.
-fn signing_key(tollgate: &Tollgate) -> SigningKey {
+pub(crate) fn signing_key(tollgate: &Tollgate) -> SigningKey {
     let mut files = std::fs::read_dir(tollgate.data().join("signing-keys")).unwrap();
     let pem = std::fs::read_to_string(files.next().unwrap().unwrap().path()).unwrap();
     SigningKey::from_pem(&pem).unwrap()
 }
 
-/// What the control plane would sign for a basic license `age` ago.
-fn claims(age: SignedDuration) -> Claims {
-    let issued_at = tests::now() - age;
-    let issued_at = Timestamp::from_second(issued_at.as_second()).unwrap();
+/// What the control plane would sign for a basic license at that time.
+pub(crate) fn claims_of(manifest: &str, at: Timestamp) -> Claims {
+    let issued_at = Timestamp::from_second(at.as_second()).unwrap();
     Claims {
         issuer: "tollgate".into(),
         audience: "tollgate-gate".into(),
@@ -28,8 +27,12 @@ fn claims(age: SignedDuration) -> Claims {
         tier: "basic".parse().unwrap(),
         license_id: "lic_test".into(),
         box_id: None,
-        packages: Packages::Listed((**tiers(COMMERCE).packages_for_tier("basic").unwrap()).clone()),
+        packages: Packages::Listed((**tiers(manifest).packages_for_tier("basic").unwrap()).clone()),
     }
+}
+
+fn claims(age: SignedDuration) -> Claims {
+    claims_of(COMMERCE, tests::now() - age)
 }
 
 #[tokio::test]

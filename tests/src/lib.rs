@@ -11,6 +11,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod client;
 pub mod home;
 pub mod ledger;
 pub mod npm;
@@ -19,14 +20,17 @@ pub mod plane;
 pub mod process;
 pub mod reader;
 pub mod receiver;
+pub mod relay;
 pub mod sql;
 
+pub use client::{Client, Project};
 pub use ledger::Ledger;
 pub use npm::{Npm, NpmOutput};
 pub use people::{Activation, Vendor};
 pub use plane::Plane;
 pub use process::{Database, Tollgate, python, tollgate_command};
 pub use reader::Reader;
+pub use relay::Relay;
 pub use sql::Sql;
 
 /// The example manifest of a commerce platform.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -10,6 +10,8 @@ use tokio::process::{Child, Command};
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_mins(1);
+/// How long anything else may take.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Which database the product runs on.
 #[derive(Debug, Clone, Copy)]
@@ -187,10 +189,16 @@ pub struct Gate {
 impl Gate {
     /// Starts a gate that asks a control plane, with the packages in `dir`.
     pub async fn start(tollgate: &Tollgate, token: &str, dir: &Path) -> Self {
+        let every_second = ["--poll-seconds", "1"];
+        Self::start_at(&tollgate.control_plane, token, dir, &every_second).await
+    }
+
+    /// The same with the control plane's address, and further arguments.
+    pub async fn start_at(url: &str, token: &str, dir: &Path, arguments: &[&str]) -> Self {
         let mut command = command("registry-gate");
-        command.args(["--listen", "127.0.0.1:0", "--poll-seconds", "1"]);
-        command.args(["--control-plane", &tollgate.control_plane]);
+        command.args(["--listen", "127.0.0.1:0", "--control-plane", url]);
         command
+            .args(arguments)
             .arg("--data")
             .arg(dir)
             .env("TOLLGATE_GATE_TOKEN", token);
@@ -201,6 +209,26 @@ impl Gate {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             _child: child,
+        }
+    }
+}
+
+impl Gate {
+    /// Over when the gate answers a token with this status. Returns how long that took.
+    pub async fn answers(&self, token: &str, status: u16) -> Duration {
+        let client = crate::people::client();
+        let start = Instant::now();
+        loop {
+            let request = client
+                .get(format!("{}/-/whoami", self.url))
+                .bearer_auth(token);
+            let answer = request.send().await.expect("an answer").status();
+            let took = start.elapsed();
+            if answer.as_u16() == status {
+                return took;
+            }
+            assert!(took < PATIENCE, "{answer} and not {status}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }

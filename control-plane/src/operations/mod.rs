@@ -31,6 +31,7 @@ use activation_token::{KeySet, SigningKey};
 use entitlements::Catalog;
 use jiff::{SignedDuration, Timestamp};
 use manifest::{Tier, TierName, TierSets};
+use registry_gate::reach::Reach;
 use secrecy::SecretString;
 use url::Url;
 
@@ -39,7 +40,6 @@ use crate::entropy::{Entropy, EntropyError, random};
 use crate::keyring::{Keyring, SigningError};
 use crate::seal::SealError;
 use crate::store::{Store, StoreError, Tx, licenses};
-use crate::webhooks::reach::Reach;
 
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};

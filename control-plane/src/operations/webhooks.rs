@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::seal::Sealer;
 use crate::store::{Recorded, StoreError, Tx, audit, deliveries, webhooks};
+use crate::webhooks::address;
 use crate::webhooks::message::WebhookSecret;
 
 const DESCRIPTION_BYTES_MAX: usize = 200;
@@ -253,7 +254,7 @@ impl Operations {
         description: Option<&str>,
         events: Option<&EventFilter>,
     ) -> Result<(), Refusal> {
-        let url = url.and_then(|url| self.policy.webhook_reach.error(url));
+        let url = url.and_then(|url| address::error(self.policy.webhook_reach, url));
         Refusal::unless_all_hold([
             url.map(|error| FieldError::new("url", error)),
             description

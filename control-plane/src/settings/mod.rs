@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::SignedDuration;
+use registry_gate::{StoreOptions, StoreUrl};
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -44,6 +45,26 @@ settings! {
     upstream: Url, "URL", "TOLLGATE_UPSTREAM";
     /// A file with the token that the gate sends to that registry
     upstream_token_file: PathBuf, "FILE", "TOLLGATE_UPSTREAM_TOKEN_FILE";
+    /// Where published packages lie: `s3://bucket/prefix` or a directory [default: in the data
+    /// directory]
+    store: StoreUrl, "URL", "TOLLGATE_STORE";
+    /// A file with what the bucket is reached with, beside the `AWS_…` variables: lines such as
+    /// `aws_access_key_id = …`
+    store_options_file: PathBuf, "FILE", "TOLLGATE_STORE_OPTIONS_FILE";
+    /// A registry for names outside the manifest's scope, which any good token may read; without
+    /// it, the gate does not have them
+    pass_through: Url, "URL", "TOLLGATE_PASS_THROUGH";
+    /// Let the names of these registries lead to addresses that are not public: into your own
+    /// network; an address in figures and `localhost` may without
+    upstream_allow_internal: bool = "false", "BOOL", "TOLLGATE_UPSTREAM_ALLOW_INTERNAL",
+        [
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "true",
+            value_parser = clap::builder::BoolishValueParser::new()
+        ];
+    /// Room on disk for what these registries send, in MiB; 0 keeps nothing
+    cache_mib: u32 = "10240", "MIB", "TOLLGATE_CACHE_MIB";
     /// A PostgreSQL URL; without it, an SQLite file in the data directory
     database_url: DatabaseUrl, "URL", "TOLLGATE_DATABASE_URL", [hide_env_values = true];
     /// The `iss` of activation tokens
@@ -115,6 +136,7 @@ impl Config {
         for (name, url) in [
             ("gate-url", &self.gate_url),
             ("upstream", &self.upstream),
+            ("pass-through", &self.pass_through),
             ("otlp-endpoint", &self.otlp_endpoint),
         ] {
             if url.as_ref().is_some_and(|url| !is_base(url)) {
@@ -167,6 +189,16 @@ impl Config {
     pub fn upstream_token(&self) -> anyhow::Result<Option<SecretString>> {
         let file = self.upstream_token_file.as_deref();
         file.map(read_secret).transpose()
+    }
+
+    /// What the bucket of packages is reached with.
+    pub fn store_options(&self) -> anyhow::Result<StoreOptions> {
+        let Some(file) = &self.store_options_file else {
+            return Ok(StoreOptions::default());
+        };
+        let options = read_secret(file)?;
+        let options = options.expose_secret().parse();
+        options.with_context(|| format!("in `{}`", file.display()))
     }
 
     /// What the keys in the data directory are encrypted with: what the variable says, or else
@@ -264,6 +296,7 @@ mod tests {
         for (file, part) in [
             ("gate-listen = '0.0.0.0:0'", "--gate-url"),
             ("upstream = 'ftp://x'", "`upstream`"),
+            ("pass-through = 'https://u@x'", "`pass-through`"),
             ("otlp-endpoint = 'http://u:p@x'", "`otlp-endpoint`"),
             ("token-life = 59", "60"),
             ("license-key-prefix = 'Über'", "prefix"),

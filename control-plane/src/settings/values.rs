@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use registry_gate::StoreUrl;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
@@ -53,6 +54,12 @@ impl<T: Shown> Shown for Option<T> {
 impl Shown for PathBuf {
     fn shown(&self) -> Option<String> {
         Some(self.display().to_string())
+    }
+}
+
+impl Shown for StoreUrl {
+    fn shown(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 

@@ -4,8 +4,8 @@
 //! that hangs holds up nobody else. Everything that has to last stands in the database, so a
 //! process that dies repeats at most the messages that were on their way, and loses none.
 
+pub mod address;
 pub mod message;
-pub mod reach;
 mod sender;
 
 use std::collections::HashMap;

@@ -14,6 +14,7 @@ use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderValue};
 use http_body_util::{BodyExt, Limited};
 use manifest::PackageName;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::answer::publish::drain;
@@ -51,37 +52,52 @@ pub(super) async fn audit(
     Ok((caching, Json(known)).into_response())
 }
 
+/// The registries behind the gate are each asked about the names that come from them, and hear of
+/// no others. In a tree, which only old clients send, that is the gated scope.
 async fn ask(
     gate: &Parts,
     report: Report,
     headers: &HeaderMap,
     list: Map<String, Value>,
 ) -> Option<Value> {
-    let may_have = |name: &str| {
-        let name = PackageName::parse(name).ok();
-        name.is_some_and(|name| gate.rule.may_read(headers, name).is_ok())
+    let comes_from = |name: &str| {
+        let permit = gate.rule.may_read(headers, PackageName::parse(name).ok()?);
+        Some(permit.ok()?.is_gated())
     };
-    let list = match report {
-        Report::Bulk => only_versions(list, may_have),
-        Report::Quick | Report::Full => only_tree(list, may_have),
-    }?;
-    let Value::Object(mut known) = gate.packages.audit(report, &list).await? else {
-        return None;
-    };
-    match report {
-        Report::Bulk => known.retain(|name, _| list.get(name).is_some()),
-        Report::Quick | Report::Full if !known.contains_key("advisories") => return None,
-        Report::Quick | Report::Full => {}
+    let gated = |name: &str| comes_from(name) == Some(true);
+    let open = |name: &str| comes_from(name) == Some(false);
+    if report != Report::Bulk {
+        let tree = only_tree(list, gated)?;
+        let known = gate.packages.audit(true, report, &tree).await?;
+        return known.get("advisories").is_some().then_some(known);
     }
-    Some(Value::Object(known))
+    let (gated, open) = (only_versions(&list, gated), only_versions(&list, open));
+    let (of_gated, of_open) = tokio::join!(
+        about(gate, true, gated.as_ref()),
+        about(gate, false, open.as_ref()),
+    );
+    Some(Value::Object(of_gated.into_iter().chain(of_open).collect()))
+}
+
+/// What is known about these versions, and about nothing else.
+async fn about(gate: &Parts, gated: bool, list: Option<&Value>) -> Map<String, Value> {
+    let known = match list {
+        Some(list) => gate.packages.audit(gated, Report::Bulk, list).await,
+        None => None,
+    };
+    let Some(Value::Object(mut known)) = known else {
+        return Map::new();
+    };
+    known.retain(|name, _| list.is_some_and(|list| list.get(name).is_some()));
+    known
 }
 
 /// `{ "name": ["1.0.0"] }`, without the names that the caller may not have. `None` if nothing is
 /// left to ask about.
-fn only_versions(list: Map<String, Value>, may_have: impl Fn(&str) -> bool) -> Option<Value> {
-    let versions = |value: Value| serde_json::from_value::<Vec<String>>(value).ok();
-    let left: BTreeMap<String, Vec<String>> = list
-        .into_iter()
+fn only_versions(list: &Map<String, Value>, may_have: impl Fn(&str) -> bool) -> Option<Value> {
+    let versions = |value: &Value| Vec::<String>::deserialize(value).ok();
+    let left: BTreeMap<&String, Vec<String>> = list
+        .iter()
         .filter(|(name, _)| may_have(name))
         .filter_map(|(name, value)| Some((name, versions(value)?)))
         .collect();

@@ -92,14 +92,20 @@ fn decide(gate: &Parts, route: Route, headers: &HeaderMap) -> Result<Passed, Ref
         Route::Packument(name)
         | Route::Release(name, _)
         | Route::Tarball(name, _)
-        | Route::DistTags(name) => {
+        | Route::DistTags(name)
+        | Route::DistTag(name, _) => {
             let permit = rule.may_read(headers, name)?;
             Ok(Passed {
                 caller: Some(permit.caller().clone()),
                 name: Some(permit.name().clone()),
             })
         }
-        Route::Publish(name) => {
+        Route::Publish(name)
+        | Route::MoveTag(name, _)
+        | Route::RemoveTag(name, _)
+        | Route::Amend(name, _)
+        | Route::Unpublish(name, _)
+        | Route::UnpublishVersion(name, ..) => {
             let permit = rule.may_publish(headers, name)?;
             Ok(Passed {
                 caller: Some(Caller::Publisher(permit.publisher().to_owned())),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod authorize;
+mod change;
 mod publish;
 mod read;
 mod search;
@@ -18,6 +19,8 @@ use crate::fault::Failure;
 use crate::gate::Parts;
 use crate::refusal::Refusal;
 use crate::route::Route;
+
+pub(crate) use publish::room;
 
 /// Answers a request for a route.
 pub(crate) async fn to(
@@ -54,13 +57,16 @@ pub(crate) async fn to(
             let permit = gate.rule.may_read(headers, name)?;
             read::tarball(gate, &permit, &version, headers).await
         }
-        Route::Publish(name) => match gate.rule.may_publish(headers, name) {
-            Ok(permit) => publish::publish(gate, permit, headers, body).await,
-            Err(refusal) => {
-                publish::drain(body).await;
-                Err(refusal.into())
-            }
-        },
+        Route::DistTag(name, tag) => {
+            let permit = gate.rule.may_read(headers, name)?;
+            read::dist_tag(gate, &permit, &tag, headers).await
+        }
+        write @ (Route::Publish(_)
+        | Route::MoveTag(..)
+        | Route::RemoveTag(..)
+        | Route::Amend(..)
+        | Route::Unpublish(..)
+        | Route::UnpublishVersion(..)) => change::change(gate, write, headers, body).await,
         Route::Search => search::search(gate, head.uri.query(), headers).await,
         Route::Audit(report) => audit::audit(gate, report, headers, body).await,
         Route::Keys => Err(Refusal::NoKeys.into()),

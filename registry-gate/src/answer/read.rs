@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use semver::Version;
 
-use crate::access::Permit;
+use crate::access::{Caller, Permit};
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
 use crate::negotiate::{matches_etag, prefers_abbreviated};
@@ -19,6 +19,7 @@ use crate::packument::Document;
 use crate::range::Wanted;
 use crate::refusal::Refusal;
 use crate::route::Selector;
+use crate::tag::Tag;
 
 /// Documents are asked for again each time, which a 304 makes cheap. `private`: no cache may
 /// hand them to somebody for whom the rule was not asked.
@@ -33,8 +34,12 @@ pub(super) async fn packument(
     permit: &Permit,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
-    let found = gate.packages.find(permit).await?;
     let abbreviated = prefers_abbreviated(headers.get_all(ACCEPT));
+    if !abbreviated && matches!(permit.caller(), Caller::Publisher(_)) {
+        // Publishers send it back with a change, so it must not be a moment old.
+        gate.packages.hosted.renew(permit);
+    }
+    let found = gate.packages.find(permit).await?;
     let mut response = document(found.package.document(abbreviated), headers);
     // Not `Authorization`: the document is the same for all who may have it, and a box whose
     // token was renewed goes on using its cache.
@@ -66,6 +71,20 @@ pub(super) async fn dist_tags(
     rendered(&found.package.tags(), headers)
 }
 
+/// Where one dist-tag points.
+pub(super) async fn dist_tag(
+    gate: &Parts,
+    permit: &Permit,
+    tag: &Tag,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let found = gate.packages.find(permit).await?;
+    let tags = found.package.tags();
+    let version = tags.get(tag.as_str());
+    let version = version.ok_or_else(|| no_such_release(permit))?;
+    rendered(version, headers)
+}
+
 /// A release's bytes.
 pub(super) async fn tarball(
     gate: &Parts,
@@ -85,7 +104,7 @@ pub(super) async fn tarball(
         .tarball(permit, &found, version, release)
         .await?;
     tracing::debug!(name = %permit.name(), %version, caller = ?permit.caller(), "download");
-    let length = tarball.bytes;
+    let length = tarball.bytes();
     let (status, part) = match Wanted::of(headers, etag, length) {
         Wanted::Whole => (StatusCode::OK, 0..length),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
@@ -104,7 +123,7 @@ pub(super) async fn tarball(
     let told = (status == StatusCode::PARTIAL_CONTENT)
         .then(|| content_range(&part, length))
         .transpose()?;
-    let mut response = (status, headers, tarball.part(part)).into_response();
+    let mut response = (status, headers, tarball.into_part(part)).into_response();
     response
         .headers_mut()
         .extend(told.map(|range| (CONTENT_RANGE, range)));

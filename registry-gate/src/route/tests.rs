@@ -119,6 +119,13 @@ fn a_path_outside_the_grammar_is_refused_and_never_cleaned() {
         "/-/package//dist-tags",
         "/-/package/@acme/dist-tags",
         "/-/package/%2e%2e/dist-tags",
+        "/-/package/@acme/order/dist-tags/1.x",
+        "/-/package/@acme/order/dist-tags/%2e",
+        "/@acme/order/-rev",
+        "/@acme/order/-rev/",
+        "/@acme/order/-rev/1%2f2",
+        "/@acme/order/-rev/1_2",
+        "/@acme/order/-/product-1.0.0.tgz/-rev/1-a",
         &long,
         &deep,
         &longer,
@@ -145,7 +152,8 @@ fn a_well_formed_address_that_nobody_knows_is_not_found() {
         "/a/b/c",
         "/@acme/order/1.0.0/more",
         "/@acme/order/-/@acme/order-1.0.0.tgz",
-        "/-/package/@acme/order/dist-tags/latest",
+        "/-/package/@acme/order/dist-tags/latest/more",
+        "/@acme/order/-/order-1.0.0.tgz/-rev",
     ];
     for path in unknown {
         assert_eq!(read(path), Err(RouteError::Unknown), "{path:?}");
@@ -163,6 +171,12 @@ fn a_known_address_names_its_methods() {
     assert_eq!(allow(&Method::DELETE, "/@acme/order"), "GET, HEAD, PUT");
     assert_eq!(allow(&Method::PUT, "/@acme/order/latest"), "GET, HEAD");
     assert_eq!(allow(&Method::POST, "/-/ping"), "GET, HEAD");
+    let rev = "/@acme/order/-rev/1-a";
+    assert_eq!(allow(&Method::GET, rev), "PUT, DELETE");
+    let file = "/@acme/order/-/order-1.0.0.tgz/-rev/1-a";
+    assert_eq!(allow(&Method::PUT, file), "DELETE");
+    let tag = "/-/package/@acme/order/dist-tags/next";
+    assert_eq!(allow(&Method::PATCH, tag), "GET, HEAD, PUT, POST, DELETE");
     let name = "@acme/order".parse().unwrap();
     let put = Route::parse(&Method::PUT, "/@acme%2forder");
     assert_eq!(put, Ok(Route::Publish(name)));
@@ -262,6 +276,10 @@ fn twin(path: &str) -> Option<Route> {
                 if after == suffix {
                     return Some(Route::DistTags(name));
                 }
+                let tag = after.strip_prefix("/dist-tags/");
+                if let Some(Ok(tag)) = tag.map(Tag::parse) {
+                    return Some(Route::DistTag(name, tag));
+                }
                 continue;
             }
             if after.is_empty() {
@@ -298,7 +316,6 @@ fn any_version() -> impl Strategy<Value = Version> {
 }
 
 fn any_route() -> impl Strategy<Value = Route> {
-    let tag = "[a-z][a-z0-9.-]{0,6}".prop_filter_map("ranges", |text| Tag::parse(&text).ok());
     prop_oneof![
         any_name()
             .prop_filter("fixed", |name| {
@@ -308,10 +325,48 @@ fn any_route() -> impl Strategy<Value = Route> {
         (any_name(), any_version()).prop_map(|(name, version)| Route::Tarball(name, version)),
         (any_name(), any_version())
             .prop_map(|(name, version)| Route::Release(name, Selector::Version(version))),
-        (any_name(), tag).prop_map(|(name, tag)| Route::Release(name, Selector::Tag(tag))),
+        (any_name(), any_tag()).prop_map(|(name, tag)| Route::Release(name, Selector::Tag(tag))),
         any_name().prop_map(Route::DistTags),
+        (any_name(), any_tag()).prop_map(|(name, tag)| Route::DistTag(name, tag)),
         proptest::sample::select(fixed()),
         "(/[a-z@%.-]{0,6}){0,4}".prop_map(Route::Authorize),
+    ]
+}
+
+fn any_tag() -> impl Strategy<Value = Tag> {
+    "[a-z][a-z0-9.-]{0,6}".prop_filter_map("ranges", |text| Tag::parse(&text).ok())
+}
+
+/// The package that a route changes.
+fn named(route: &Route) -> &PackageName {
+    match route {
+        Route::Publish(name)
+        | Route::MoveTag(name, _)
+        | Route::RemoveTag(name, _)
+        | Route::Amend(name, _)
+        | Route::Unpublish(name, _)
+        | Route::UnpublishVersion(name, ..) => name,
+        _ => unreachable!("not among the changes"),
+    }
+}
+
+/// Routes that change something, with their methods.
+fn any_change() -> impl Strategy<Value = (Method, Route)> {
+    let revision = "[0-9]{1,4}-[0-9a-f]{1,8}";
+    let put = |route| (Method::PUT, route);
+    let delete = |route| (Method::DELETE, route);
+    prop_oneof![
+        any_name()
+            .prop_filter("fixed", |name| !matches!(name.as_str(), "livez" | "readyz"))
+            .prop_map(Route::Publish)
+            .prop_map(put),
+        (any_name(), any_tag()).prop_map(move |(name, tag)| put(Route::MoveTag(name, tag))),
+        (any_name(), any_tag()).prop_map(move |(name, tag)| delete(Route::RemoveTag(name, tag))),
+        (any_name(), revision).prop_map(move |(name, text)| put(Route::Amend(name, text))),
+        (any_name(), revision).prop_map(move |(name, text)| delete(Route::Unpublish(name, text))),
+        (any_name(), any_version(), revision).prop_map(move |(name, version, text)| {
+            delete(Route::UnpublishVersion(name, version, text))
+        }),
     ]
 }
 
@@ -321,6 +376,19 @@ proptest! {
     #[test]
     fn a_route_that_is_printed_is_read_back(route in any_route()) {
         prop_assert_eq!(Route::parse(&method_of(&route), &route.to_string()), Ok(route));
+    }
+
+    #[test]
+    fn a_change_that_is_printed_is_read_back((method, route) in any_change()) {
+        let path = route.to_string();
+        prop_assert_eq!(Route::parse(&method, &path), Ok(route.clone()), "{}", path);
+        if let Some((scope, base)) = named(&route).as_str().split_once('/') {
+            for slash in ["%2f", "%2F"] {
+                let (plain, escaped) = (format!("{scope}/{base}"), format!("{scope}{slash}{base}"));
+                let path = path.replacen(&plain, &escaped, 1);
+                prop_assert_eq!(Route::parse(&method, &path), Ok(route.clone()), "{}", path);
+            }
+        }
     }
 
     #[test]

@@ -166,7 +166,7 @@ async fn without_leave_no_webhook_reaches_the_network_of_the_process() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let expected = "no connection: the name leads to an address that webhooks must not go to";
+    let expected = "no connection: the name leads to an address that must not be reached from here";
     assert_eq!(error, expected);
     assert!(receiver.so_far().is_empty());
 }

@@ -1,9 +1,10 @@
-//! Where webhooks may go. Whoever may name an address must not get to ask the machines next to
-//! this one, nor the cloud that it runs in.
+//! How far connections may go that lead out of this process: webhooks, and the registries behind
+//! the gate. Whoever may name an address, or answer for a name, must not get to ask the machines
+//! next to this one, nor the cloud that it runs in.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use url::{Host, Url};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Networks that are not the public internet (IANA's special-purpose registry).
 const NOT_PUBLIC_V4: [([u8; 4], u32); 16] = [
@@ -33,7 +34,7 @@ const NOT_PUBLIC_V6: [(u128, u32); 4] = [
     (0x2002 << 112, 16),                   // 6to4: IPv4 within
     (0x3fff << 112, 20),                   // documentation
 ];
-/// Where clouds tell a machine its own secrets. Never a receiver, wherever that may be.
+/// Where clouds tell a machine its own secrets. Never reached, however far we may go.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
@@ -41,14 +42,12 @@ const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-const URL_BYTES_MAX: usize = 2_000;
-
-/// How far webhooks may go.
+/// How far connections may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// To public addresses over HTTPS.
+    /// To public addresses.
     Public,
-    /// Into the operator's own network as well, and over plain HTTP.
+    /// Into the operator's own network as well.
     Internal,
 }
 
@@ -60,32 +59,6 @@ impl Reach {
         } else {
             Self::Public
         }
-    }
-
-    /// What is wrong with an address as it is written, if anything.
-    pub fn error(self, url: &Url) -> Option<&'static str> {
-        let internal = self == Self::Internal;
-        match url.scheme() {
-            "https" => {}
-            "http" if internal => {}
-            _ => return Some("must be an `https` address"),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Some("must not name a user or a password; messages are signed");
-        }
-        if url.fragment().is_some() {
-            return Some("must not have a fragment");
-        }
-        if url.as_str().len() > URL_BYTES_MAX {
-            return Some("has at most 2000 bytes");
-        }
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(_)) => return None,
-            None => return Some("must name a host"),
-        };
-        (!self.allows(address)).then_some("names an address that webhooks must not go to")
     }
 
     /// Whether a connection may be made.
@@ -116,6 +89,31 @@ pub fn is_public(address: IpAddr) -> bool {
                 |&(network, length): &(u128, u32)| (bits ^ network).leading_zeros() >= length;
             within(&PUBLIC_V6) && !NOT_PUBLIC_V6.iter().any(within)
         }
+    }
+}
+
+/// A name leads to an address out of reach.
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to an address that must not be reached from here")]
+pub struct OutOfReach;
+
+/// Finds addresses of names, and refuses a name that leads to a single one out of reach. What it
+/// gives is what is connected to, so that a name cannot lead elsewhere after it was checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Resolver(pub Reach);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<SocketAddr> = found.collect();
+            if found.iter().all(|address| reach.allows(address.ip())) {
+                Ok(Box::new(found.into_iter()) as Addrs)
+            } else {
+                Err(OutOfReach.into())
+            }
+        })
     }
 }
 
@@ -196,52 +194,31 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_judged_as_it_is_written() {
-        let error = |reach: Reach, url: &str| reach.error(&url.parse().unwrap());
-        for good in [
-            "https://example.com/x?y=z",
-            "https://example.com:8443",
-            "https://8.8.8.8/",
+    fn no_reach_is_so_far_that_clouds_tell_their_secrets() {
+        for (address, internal) in [
+            ("10.0.0.1", true),
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("fd00::1", true),
+            ("169.254.169.254", false),
+            ("::ffff:169.254.169.254", false),
+            ("100.100.100.200", false),
+            ("fd00:ec2::254", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("224.0.0.1", false),
         ] {
-            assert_eq!(error(Reach::Public, good), None, "{good}");
+            let address = address.parse().unwrap();
+            assert_eq!(Reach::Internal.allows(address), internal, "{address}");
         }
-        for bad in [
-            "http://example.com/",
-            "ftp://example.com/",
-            "https://u@example.com/",
-            "https://u:p@example.com/",
-            "https://example.com/#f",
-            "https://127.0.0.1/",
-            // Other spellings of the same.
-            "https://2130706433/",
-            "https://0x7f.1/",
-            "https://127.1/",
-            "https://[::1]/",
-            "https://[::ffff:10.0.0.1]/",
-            "https://169.254.169.254/latest",
-            "data:text/plain,x",
-        ] {
-            assert!(error(Reach::Public, bad).is_some(), "{bad}");
-        }
-        for good in [
-            "http://10.0.0.1/",
-            "https://127.0.0.1:9/",
-            "http://[::1]/",
-            "http://box/",
-        ] {
-            assert_eq!(error(Reach::Internal, good), None, "{good}");
-        }
-        for bad in [
-            "http://169.254.169.254/",
-            "http://[::ffff:169.254.169.254]/",
-            "http://[fd00:ec2::254]/",
-            "http://0.0.0.0/",
-            "http://224.0.0.1/",
-            "http://u:p@box/",
-            "ftp://box/",
-        ] {
-            assert!(error(Reach::Internal, bad).is_some(), "{bad}");
-        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_not_followed() {
+        let resolve = |reach| Resolver(reach).resolve("localhost".parse().unwrap());
+        let error = resolve(Reach::Public).await.err().unwrap();
+        assert!(error.is::<OutOfReach>(), "{error}");
+        assert!(resolve(Reach::Internal).await.is_ok());
     }
 
     proptest! {

@@ -1,0 +1,118 @@
+//! A wire between clients and a server that a test can hold at the first tarball, and move to
+//! another server.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// Where to listen, before the gate is there.
+pub struct Relay {
+    listener: TcpListener,
+    /// Its address, which stands for the server's.
+    pub url: String,
+}
+
+/// A relay at work.
+#[derive(Clone)]
+pub struct Relaying {
+    target: Arc<Mutex<String>>,
+    trap: Arc<Mutex<Option<Trap>>>,
+}
+
+/// Set for the first request for a tarball: tells that it came, and waits to let it go.
+struct Trap {
+    came: oneshot::Sender<()>,
+    go: oneshot::Receiver<()>,
+}
+
+/// A trap, from the test's side.
+pub struct Caught {
+    came: oneshot::Receiver<()>,
+    go: oneshot::Sender<()>,
+}
+
+impl Relay {
+    /// Takes a port.
+    pub async fn bind() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self { listener, url }
+    }
+
+    /// Passes everything on to a server, byte for byte, until the test ends.
+    pub fn to(self, server: &str) -> Relaying {
+        let relaying = Relaying {
+            target: Arc::new(Mutex::new(address(server))),
+            trap: Arc::default(),
+        };
+        let shared = relaying.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = self.listener.accept().await.unwrap();
+                let target = shared.target.lock().unwrap().clone();
+                if let Ok(server) = TcpStream::connect(target).await {
+                    tokio::spawn(shared.clone().pass(client, server));
+                }
+            }
+        });
+        relaying
+    }
+}
+
+fn address(url: &str) -> String {
+    url.strip_prefix("http://").unwrap().to_owned()
+}
+
+impl Relaying {
+    /// Passes new connections on to another server.
+    pub fn move_to(&self, server: &str) {
+        *self.target.lock().unwrap() = address(server);
+    }
+
+    /// Holds the next request for a tarball.
+    pub fn trap(&self) -> Caught {
+        let (came, has_come) = oneshot::channel();
+        let (go, may_go) = oneshot::channel();
+        *self.trap.lock().unwrap() = Some(Trap { came, go: may_go });
+        Caught { came: has_come, go }
+    }
+
+    async fn pass(self, client: TcpStream, server: TcpStream) {
+        let (mut requests, mut answers_out) = client.into_split();
+        let (mut answers, mut requests_out) = server.into_split();
+        let back = tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut answers, &mut answers_out).await;
+        });
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = requests.read(&mut bytes).await {
+            let some = &bytes[..count];
+            let path = some.split(|b| *b == b' ').nth(1).unwrap_or_default();
+            if path.ends_with(b".tgz") {
+                let trap = self.trap.lock().unwrap().take();
+                if let Some(trap) = trap {
+                    let _ = trap.came.send(());
+                    let _ = trap.go.await;
+                }
+            }
+            if requests_out.write_all(some).await.is_err() {
+                break;
+            }
+        }
+        let _ = requests_out.shutdown().await;
+        let _ = back.await;
+    }
+}
+
+impl Caught {
+    /// Over when a request for a tarball waits.
+    pub async fn came(&mut self) {
+        (&mut self.came).await.expect("a request for a tarball");
+    }
+
+    /// Lets it go on.
+    pub fn go(self) {
+        let _ = self.go.send(());
+    }
+}
