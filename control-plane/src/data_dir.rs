@@ -152,6 +152,11 @@ impl DataDir {
         self.path.join("cache")
     }
 
+    /// Where the gate in this process keeps downloads that the database does not have yet.
+    pub fn downloads(&self) -> PathBuf {
+        self.path.join("downloads")
+    }
+
     /// The first operator's token.
     pub fn operator_token(&self) -> PathBuf {
         self.path.join("operator-token")

@@ -1,4 +1,5 @@
-//! Single-process mode: keeps the gate's snapshot current without HTTP in between.
+//! Single-process mode: keeps the gate's snapshot current, and takes what it tells of downloads,
+//! without HTTP in between.
 //!
 //! The gate cannot tell this from a control plane elsewhere: if the database stops answering,
 //! its snapshot grows old and it closes, as it would there.
@@ -7,8 +8,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use activation_token::downloads::DownloadBatch;
 use anyhow::bail;
-use registry_gate::SnapshotSender;
+use registry_gate::{DownloadSink, NotTaken, SnapshotSender};
 
 use crate::operations::{Error, Operations};
 
@@ -39,6 +41,20 @@ pub async fn feed(operations: Arc<Operations>, gate: SnapshotSender) -> Infallib
         while let Err(error) = feed_once(&operations, &gate).await {
             tracing::error!(error = &*error, "the gate gets no new snapshot");
             tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Takes the downloads of the gate in this process. They come as those of other gates do, from
+/// its disk and again until they are heard: the database may be away for a while.
+pub struct DownloadCounter(pub Arc<Operations>);
+
+impl DownloadSink for DownloadCounter {
+    async fn take(&self, batch: &DownloadBatch) -> Result<(), NotTaken> {
+        match self.0.take_downloads(batch.clone()).await {
+            Ok(_) => Ok(()),
+            Err(Error::Refused(refusal)) => Err(NotTaken::Never(refusal.to_string().into())),
+            Err(Error::Fault(fault)) => Err(NotTaken::Later(fault.into())),
         }
     }
 }

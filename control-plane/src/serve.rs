@@ -16,8 +16,9 @@ use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::reach::Reach;
 use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
-use registry_gate::{Gate, GateConfig, SnapshotSender, UpstreamConfig};
+use registry_gate::{DownloadKeeper, Downloads, Gate, GateConfig, SnapshotSender, UpstreamConfig};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -64,6 +65,7 @@ pub struct Server {
     life: (Stopper, Lifecycle),
     shutdown_delay: Duration,
     snapshots: SnapshotSender,
+    downloads: DownloadKeeper,
     // Held until the end.
     data: Arc<DataDir>,
 }
@@ -140,6 +142,8 @@ impl Server {
             ..UpstreamConfig::new(url)
         };
         let life = lifecycle();
+        let seed = random(&*operations.entropy)?;
+        let (downloads, keeper) = Downloads::open(&data.downloads(), seed, Arc::clone(&clock))?;
         let gate_config = GateConfig {
             store: config.store,
             store_options,
@@ -147,6 +151,7 @@ impl Server {
             pass_through: config.pass_through.map(|url| behind(url, None)),
             cache_dir: data.cache(),
             cache_bytes_max: u64::from(config.cache_mib) * 1024 * 1024,
+            downloads: Some(downloads),
             lifecycle: Some(life.1.clone()),
             ..GateConfig::new(registry_url, data.packages())
         };
@@ -172,6 +177,7 @@ impl Server {
             shutdown_delay,
             operations,
             snapshots,
+            downloads: keeper,
             data,
         })
     }
@@ -190,6 +196,12 @@ impl Server {
         background.spawn(head_note::keep(store.clone(), Arc::clone(&data)));
         background.spawn(async move { store.follow(FOLLOW_EVERY).await });
         background.spawn(dispatcher.run());
+        let (served_all, ended) = oneshot::channel::<()>();
+        let counter = embedded::DownloadCounter(Arc::clone(&operations));
+        let keeping = tokio::spawn(self.downloads.keep(counter, async {
+            // An error is the end as well.
+            let _ = ended.await;
+        }));
         let (stopper, life) = self.life;
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
@@ -209,6 +221,8 @@ impl Server {
             result = &mut servers => result,
             () = told => servers.await,
         };
+        drop(served_all);
+        keeping.await.context("keeping downloads")?;
         background.shutdown().await;
         let end = async {
             operations.denials.settle().await;

@@ -86,6 +86,7 @@ fn snapshot(key: &SigningKey, set: &PackageSet) -> Result<Snapshot> {
             hash_key: BASE64URL_NOPAD.encode(&[0; 32]),
             credentials: Vec::new(),
         },
+        expiring: Vec::new(),
     })
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use activation_token::clock::Clock;
 use activation_token::credential::CredentialKind;
 use activation_token::{Packages, TokenError, Verified};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use manifest::PackageName;
 use quick_cache::Weighter;
@@ -219,6 +219,13 @@ impl Rule {
     /// How many verified tokens are kept.
     pub(crate) fn tokens_kept(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// What a caller is to be told with a good answer. `shown` says whether npm will print it.
+    pub(crate) fn notice(&self, caller: &Caller, shown: bool) -> Option<HeaderValue> {
+        let license_id = caller.license()?;
+        let told = self.with_view(|view, now| view.notices().find(license_id, shown, now));
+        told.ok().flatten()
     }
 
     fn with_view<T>(&self, decide: impl FnOnce(&View, Timestamp) -> T) -> Result<T, Refusal> {

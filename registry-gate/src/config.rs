@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::cache::CacheDirError;
+use crate::downloads::Downloads;
 use crate::observe::MetricsPage;
 use crate::reach::Reach;
 use crate::server::Lifecycle;
@@ -43,6 +44,8 @@ pub struct GateConfig {
     pub lifecycle: Option<Lifecycle>,
     /// Where the gate shows its figures; nowhere if not given.
     pub metrics: Option<MetricsPage>,
+    /// Where downloads are noted. Without it, they are not.
+    pub downloads: Option<Downloads>,
 }
 
 /// A registry behind the gate.
@@ -104,6 +107,7 @@ impl GateConfig {
             tarball_cache_bytes: 16 * 1024 * 1024,
             lifecycle: None,
             metrics: None,
+            downloads: None,
         }
     }
 }

@@ -30,9 +30,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use url::Url;
 
+pub use self::control_plane::DownloadReporter;
 pub use self::kept::KeptError;
 
-use self::backoff::Backoff;
+pub(crate) use self::backoff::Backoff;
+
 use self::control_plane::{AskError, ControlPlane};
 use self::kept::Kept;
 use crate::view::{SnapshotError, SnapshotSender};
@@ -164,6 +166,11 @@ impl Follower {
         };
         follower.take_up()?;
         Ok(follower)
+    }
+
+    /// Tells the control plane of downloads, with the gate's token.
+    pub fn download_reporter(&self) -> DownloadReporter {
+        DownloadReporter::new(Arc::clone(&self.control_plane))
     }
 
     fn take_up(&mut self) -> Result<(), KeptError> {
@@ -350,17 +357,17 @@ async fn listen(
 }
 
 /// Says a failure when it begins, when it changes and when it is over, but not each time.
-struct Failing {
+pub(crate) struct Failing {
     what: &'static str,
     why: Option<String>,
 }
 
 impl Failing {
-    fn new(what: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str) -> Self {
         Self { what, why: None }
     }
 
-    fn tell<E: Error + 'static>(&mut self, error: Option<&E>) {
+    pub(crate) fn tell<E: Error + 'static>(&mut self, error: Option<&E>) {
         let Some(error) = error else {
             if self.why.take().is_some() {
                 tracing::info!("it is over: {}", self.what);

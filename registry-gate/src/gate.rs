@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Rule;
 use crate::answer;
 use crate::config::{ConfigError, GateConfig};
+use crate::downloads::{Download, Downloads};
 use crate::fault::{self, Failure, REQUEST_ID};
 use crate::hosted::Hosted;
 use crate::observe::{MetricsPage, Noted, Pulse, Tally};
@@ -47,6 +48,7 @@ pub(crate) struct Parts {
     tally: Tally,
     pulse: Arc<Pulse>,
     clock: Arc<dyn Clock>,
+    downloads: Option<Downloads>,
 }
 
 /// How often the figures are brought up to date that nothing brings up to date by itself.
@@ -99,6 +101,7 @@ impl Gate {
             tally: Tally::new(),
             pulse: sender.pulse(),
             clock,
+            downloads: config.downloads,
         };
         Ok((Self(Arc::new(parts)), sender))
     }
@@ -153,6 +156,12 @@ async fn serve(State(gate): State<Gate>, request: Request) -> Response {
     gate.0.tally.count(kind, &head.method, &response);
     if let Some(noted) = noted {
         noted.end(kind, &gate.0.rule, &head.headers, &mut response);
+    }
+    if let Some(download) = response.extensions_mut().remove::<Download>()
+        && let Some(downloads) = &gate.0.downloads
+        && Download::counts(&head.method, &response)
+    {
+        downloads.note(download);
     }
     if head.method == Method::HEAD {
         response = without_body(response);

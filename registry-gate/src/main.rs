@@ -14,7 +14,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use registry_gate::reach::Reach;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
 use registry_gate::{
-    Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl, UpstreamConfig,
+    Downloads, Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl,
+    UpstreamConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -191,6 +192,10 @@ async fn main() -> anyhow::Result<()> {
     }
 
     let clock = Arc::new(SystemClock);
+    let seed = fresh_seed()?;
+    let (downloads, keeper) =
+        Downloads::open(&options.data.join("downloads"), seed, clock.clone())?;
+    config.downloads = Some(downloads);
     let (gate, sender) = Gate::new(config, clock.clone())?;
     let follower = FollowerConfig {
         root_key: options.root_key.as_deref().map(root_key).transpose()?,
@@ -198,10 +203,16 @@ async fn main() -> anyhow::Result<()> {
         ..FollowerConfig::new(options.control_plane, token, options.data)
     };
     let follower = Follower::open(follower, clock, sender)?;
+    let reporter = follower.download_reporter();
     let following = tokio::spawn(follower.run());
     if options.metrics_token_file.is_some() {
         tokio::spawn(gate.clone().keep_metrics());
     }
+    let (served_all, ended) = tokio::sync::oneshot::channel::<()>();
+    let keeping = tokio::spawn(keeper.keep(reporter, async {
+        // An error is the end as well.
+        let _ = ended.await;
+    }));
     let delay = Duration::from_secs(options.shutdown_delay);
     tokio::spawn(async move {
         stop.await;
@@ -219,6 +230,8 @@ async fn main() -> anyhow::Result<()> {
         .serve(gate.router(), life.ending())
         .await;
     following.abort();
+    drop(served_all);
+    keeping.await.context("keeping downloads")?;
     served.context("serving")
 }
 
@@ -256,6 +269,17 @@ fn metrics_page(token: SecretString) -> anyhow::Result<MetricsPage> {
         token,
         render: Arc::new(move || handle.render()),
     })
+}
+
+/// What the ids of this start's batches are made of.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the gate asks for randomness here alone, and hands it on"
+)]
+fn fresh_seed() -> anyhow::Result<[u8; 16]> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).context("the operating system gives no random bytes")?;
+    Ok(seed)
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

@@ -14,6 +14,7 @@ use manifest::{NotCanonical, PackageName, PackageSet, SetDigest, TierName};
 use secrecy::SecretString;
 use tokio::sync::watch;
 
+use crate::notices::Notices;
 use crate::observe::Pulse;
 use crate::revocations::{Revocations, Revoked};
 
@@ -32,6 +33,7 @@ pub(crate) struct View {
     tiers: Vec<Tier>,
     sets: HashMap<SetDigest, Arc<PackageSet>>,
     revocations: Revocations,
+    notices: Notices,
     hash_key: HashKey,
     publishers: Vec<Publisher>,
 }
@@ -113,6 +115,7 @@ impl View {
             tiers,
             sets,
             revocations: Revocations::compile(snapshot.revocations),
+            notices: Notices::compile(snapshot.expiring),
             hash_key: read_hash_key(&snapshot.publishers.hash_key)?,
             publishers: snapshot.publishers.credentials,
         })
@@ -147,6 +150,11 @@ impl View {
     /// Why a good token no longer counts, if so.
     pub(crate) fn revoked(&self, token: &Verified) -> Option<Revoked> {
         self.revocations.find(token.claims())
+    }
+
+    /// What boxes are warned of.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     /// The packages of a token. `None` when it names a set that this view does not have.

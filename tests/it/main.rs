@@ -21,6 +21,7 @@ mod commands;
 mod credentials;
 mod customers;
 mod database;
+mod downloads;
 mod gate_feed;
 mod gateway;
 mod gating;

@@ -183,7 +183,7 @@ pub async fn end_with(mut tollgate: Tollgate) -> (std::process::ExitStatus, Stri
 pub struct Gate {
     /// Where it answers.
     pub url: String,
-    _child: Child,
+    child: Child,
 }
 
 impl Gate {
@@ -193,7 +193,21 @@ impl Gate {
         Self::start_at(&tollgate.control_plane, token, dir, &every_second).await
     }
 
-    /// The same with the control plane's address, and further arguments.
+    /// Ends it as a power cut does.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("a running process");
+    }
+
+    /// Asks it to stop, as a service manager does, and waits until it has.
+    pub async fn stop(mut self) -> std::process::ExitStatus {
+        let id = self.child.id().expect("a running process").to_string();
+        let killed = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(killed.expect("kill runs").success());
+        self.child.wait().await.expect("an exit status")
+    }
+
+    /// Starts a gate that asks the control plane at an address, with the packages in `dir`, and
+    /// with further arguments.
     pub async fn start_at(url: &str, token: &str, dir: &Path, arguments: &[&str]) -> Self {
         let mut command = command("registry-gate");
         command.args(["--listen", "127.0.0.1:0", "--control-plane", url]);
@@ -208,7 +222,7 @@ impl Gate {
             .expect("the ready line");
         Self {
             url: url.trim_end_matches('/').to_owned(),
-            _child: child,
+            child,
         }
     }
 }

@@ -3,9 +3,10 @@
 //! A license key is exchanged for an **activation token**: a compact JWS, signed with Ed25519,
 //! that names the packages its bearer may install. This package says what such a token is
 //! ([`Claims`]), whose signature counts ([`KeySet`]), and how a text becomes a [`Verified`]
-//! token ([`Verifier`], the only way to make one). Beside it stand the two other things that
-//! both sides must agree on: the form of credentials ([`credential`]) and the [`snapshot`] a
-//! gate works from, which travels signed with a key of its own, the root key.
+//! token ([`Verifier`], the only way to make one). Beside it stand the other things that both
+//! sides must agree on: the form of credentials ([`credential`]), the [`snapshot`] a gate works
+//! from, which travels signed with a key of its own, the root key, and how a gate tells of
+//! [`downloads`].
 //!
 //! What must stay absent: I/O, clock reads, and any server. Signing is behind the feature
 //! `sign`, which the gate never enables.
@@ -14,6 +15,7 @@ mod claims;
 pub mod clock;
 mod compact;
 pub mod credential;
+pub mod downloads;
 #[cfg(feature = "sign")]
 mod key_file;
 mod keys;

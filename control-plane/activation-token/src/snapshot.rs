@@ -21,6 +21,9 @@ mod tests;
 /// [`LEEWAY_SECONDS_MAX`] at its end, and the gate's clock may be as much behind.
 pub const REVOCATION_SECONDS: i64 = LIFE_SECONDS_MAX + 2 * LEEWAY_SECONDS_MAX as i64;
 
+/// The most licenses that a snapshot warns of. Where more expire, the soonest are told.
+pub const EXPIRING_MAX: usize = 10_000;
+
 /// The state of the control plane as far as a gate needs it, replaced whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -47,6 +50,23 @@ pub struct Snapshot {
     pub revocations: Revocations,
     /// Who may publish.
     pub publishers: Publishers,
+    /// Licenses whose boxes are warned: soonest first, at most [`EXPIRING_MAX`]. Left out when
+    /// there are none, as control planes that know of no warnings do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiring: Vec<ExpiringLicense>,
+}
+
+/// A license that expires soon, or that has and is in its grace. It decides nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpiringLicense {
+    /// The license (`lic` of its tokens).
+    pub id: String,
+    /// When it expires, or did.
+    pub expires_at: Timestamp,
+    /// When its grace ends, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_until: Option<Timestamp>,
 }
 
 /// Whose tokens no longer count. An entry is needed only while a token from before it can still

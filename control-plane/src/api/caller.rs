@@ -49,7 +49,8 @@ demand!(
     ManageCredentials,
     ManageKeys,
     ManageWebhooks,
-    ReadSnapshot
+    ReadSnapshot,
+    ReportDownloads
 );
 
 impl<R> Allowed<R> {

@@ -9,6 +9,7 @@ pub mod client_address;
 mod credentials;
 mod customers;
 mod deliveries;
+mod downloads;
 mod gate;
 mod health;
 mod import;
@@ -93,10 +94,11 @@ pub fn router(operations: Arc<Operations>, trusted_proxies: Networks) -> Router 
     let document = openapi::Served::new(&document);
     let page = Page::of(document.json());
     documented
-        // The same handlers under the names that boxes of the Potter platform know.
+        // The same handlers under the names that the Potter platform knows.
         .route("/license/keys", post(licenses::issue))
         .route("/license/activate", post(activate::activate))
         .route("/license/jwks", get(jwks::show))
+        .route("/telemetry/download", post(downloads::report))
         .route("/openapi.json", get(async move || document.show()))
         .route("/docs", get(async move || page.show()))
         .fallback(problem::no_such_route)
@@ -154,6 +156,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::replay))
         .routes(routes!(deliveries::test))
+        .routes(routes!(downloads::list))
         .routes(routes!(metrics::show))
         // Operators and applications.
         .routes(routes!(tiers::list))
@@ -166,6 +169,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(gate::snapshot))
         .routes(routes!(gate::root_key))
         .routes(routes!(gate::changes))
+        .routes(routes!(downloads::report))
         // Everyone.
         .routes(routes!(jwks::show))
         .routes(routes!(health::live))

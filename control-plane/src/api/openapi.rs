@@ -37,6 +37,7 @@ use super::problem;
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),
         (name = "webhooks", description = "Who is told of changes"),
+        (name = "downloads", description = "What boxes installed"),
         (name = "audit", description = "Who did what"),
         (name = "gates", description = "What registry gates decide by"),
         (name = "health", description = "Whether it runs"),

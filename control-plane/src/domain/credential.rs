@@ -77,7 +77,7 @@ pub struct Caller {
 pub enum Right {
     /// Read tiers and their packages.
     ReadTiers,
-    /// Read licenses, boxes and customers.
+    /// Read licenses, boxes, customers and downloads.
     ReadLicenses,
     /// Issue and change licenses, release boxes, assign tiers to customers.
     WriteLicenses,
@@ -95,11 +95,13 @@ pub enum Right {
     ManageWebhooks,
     /// Read what a gate works from.
     ReadSnapshot,
+    /// Tell of downloads.
+    ReportDownloads,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadTiers,
         Self::ReadLicenses,
         Self::WriteLicenses,
@@ -110,6 +112,7 @@ impl Right {
         Self::ManageKeys,
         Self::ManageWebhooks,
         Self::ReadSnapshot,
+        Self::ReportDownloads,
     ];
 }
 
@@ -118,7 +121,9 @@ impl Caller {
     pub fn may(&self, right: Right) -> bool {
         use Right::{ReadAudit, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot, ReadTiers};
         match (self.kind, self.role) {
-            (CredentialKind::Operator, Some(Role::Admin)) => right != ReadSnapshot,
+            (CredentialKind::Operator, Some(Role::Admin)) => {
+                !matches!(right, ReadSnapshot | Right::ReportDownloads)
+            }
             (CredentialKind::Operator, Some(Role::Support)) => matches!(
                 right,
                 ReadTiers | ReadLicenses | Right::WriteLicenses | ReadAudit | ReadMetrics
@@ -131,7 +136,7 @@ impl Caller {
                 matches!(right, ReadTiers | ReadLicenses)
             }
             (CredentialKind::Application, _) => right == ReadTiers,
-            (CredentialKind::Gate, _) => right == ReadSnapshot,
+            (CredentialKind::Gate, _) => matches!(right, ReadSnapshot | Right::ReportDownloads),
             (CredentialKind::Operator, None) | (CredentialKind::Publisher, _) => false,
         }
     }
@@ -172,7 +177,7 @@ mod tests {
             (Operator, Some(Role::Billing), &[ReadTiers, ReadLicenses]),
             (Operator, None, &[]),
             (Application, None, &[ReadTiers]),
-            (Gate, None, &[ReadSnapshot]),
+            (Gate, None, &[ReadSnapshot, Right::ReportDownloads]),
             (Publisher, None, &[]),
         ] {
             let id = CredentialId::new(Timestamp::UNIX_EPOCH, &[0; 10]);

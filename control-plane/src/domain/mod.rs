@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod credential;
 pub mod customer;
+pub mod downloads;
 pub mod id;
 pub mod license;
 pub mod patch;

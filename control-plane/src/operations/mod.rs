@@ -12,6 +12,7 @@ mod customer_tier;
 mod decide_license;
 mod deliver;
 mod denials;
+mod downloads;
 mod effective;
 mod issue_license;
 mod notes;

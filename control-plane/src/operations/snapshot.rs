@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use activation_token::credential::CredentialKind;
 use activation_token::snapshot::{
-    Publishers, REVOCATION_SECONDS, Revocations, Snapshot, SnapshotTier,
+    EXPIRING_MAX, Publishers, REVOCATION_SECONDS, Revocations, Snapshot, SnapshotTier,
 };
 use data_encoding::BASE64URL_NOPAD;
 use jiff::SignedDuration;
@@ -12,6 +12,9 @@ use manifest::{PackageName, SetDigest};
 
 use super::{Error, Fault, Operations};
 use crate::store::{boxes, credentials, customers, licenses};
+
+/// Boxes are warned so long before their license expires.
+const WARNED_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 14);
 
 impl Operations {
     /// Everything a gate decides by, as of now.
@@ -28,6 +31,8 @@ impl Operations {
             licenses: licenses::narrowed(conn.link(), alive_since).await?,
             boxes: boxes::released(conn.link(), alive_since).await?,
         };
+        let soon = now.saturating_add(WARNED_BEFORE).unwrap_or(now);
+        let expiring = licenses::expiring(conn.link(), now, soon, EXPIRING_MAX).await?;
         drop(conn);
         Ok(Snapshot {
             sequence: u64::try_from(sequence).unwrap_or(0),
@@ -55,6 +60,7 @@ impl Operations {
                 ),
                 credentials: publishers,
             },
+            expiring,
         })
     }
 

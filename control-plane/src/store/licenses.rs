@@ -1,8 +1,8 @@
 //! Tables `licenses` and `rotated_keys`.
 
 use activation_token::credential::SecretDigest;
-use activation_token::snapshot::{LicenseRevocation, RevokedBecause};
-use jiff::Timestamp;
+use activation_token::snapshot::{ExpiringLicense, LicenseRevocation, RevokedBecause};
+use jiff::{SignedDuration, Timestamp};
 use manifest::{PackageName, TierName};
 
 use super::{Link, StoreError, Tx, inconsistent, on, row, time};
@@ -60,6 +60,15 @@ const TIERS_IN_USE: &str = "SELECT DISTINCT COALESCE(l.tier, c.tier) AS tier, l.
     WHERE l.status <> 'revoked' ORDER BY tier, l.add_ons";
 const NARROWED: &str =
     "SELECT id, status, narrowed_at FROM licenses WHERE narrowed_at > $1 ORDER BY id";
+// Two, each of which has an index that leads to little more than its rows.
+const EXPIRING: &str = "SELECT id, expires_at, grace_seconds FROM licenses \
+    WHERE status = 'active' AND expires_at > $1 AND expires_at <= $2 \
+    ORDER BY expires_at, id LIMIT $3";
+const IN_GRACE: &str = "SELECT id, expires_at, grace_seconds FROM licenses \
+    WHERE status = 'active' AND grace_seconds > 0 AND expires_at > $2 AND expires_at <= $1 \
+    AND expires_at + grace_seconds * 1000000 > $1 ORDER BY expires_at, id LIMIT $3";
+/// Of a grace that goes on for longer, nobody is warned any more.
+const GRACE_TOLD_FOR: SignedDuration = SignedDuration::from_hours(24 * 366);
 
 row! {
     struct Row {
@@ -325,6 +334,43 @@ pub async fn narrowed(
                 issued_until: Timestamp::from_second(issued_until.as_second())
                     .map_err(|_| bad("narrowed_at"))?,
                 why,
+                id: id.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Licenses that expire until `soon`, or have and are in their grace: the first to expire first,
+/// `rows_max` of them at most.
+pub async fn expiring(
+    link: Link<'_>,
+    now: Timestamp,
+    soon: Timestamp,
+    rows_max: usize,
+) -> Result<Vec<ExpiringLicense>, StoreError> {
+    let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    let long_ago = now.saturating_sub(GRACE_TOLD_FOR).unwrap_or(now);
+    let rows = on!(link, |c| {
+        let mut rows = Vec::new();
+        for (sql, edge) in [(IN_GRACE, long_ago), (EXPIRING, soon)] {
+            let query = sqlx::query_as::<_, (String, i64, i64)>(sql)
+                .bind(now.as_microsecond())
+                .bind(edge.as_microsecond())
+                .bind(limit);
+            rows.extend(query.fetch_all(&mut *c).await?);
+        }
+        Ok::<_, sqlx::Error>(rows)
+    })?;
+    let expiring = rows.into_iter().take(rows_max);
+    expiring
+        .map(|(id, expires_at, grace_seconds)| {
+            let bad = inconsistent("licenses", &id);
+            let expires_at = time(expires_at).ok_or_else(|| bad("expires_at"))?;
+            let grace = SignedDuration::from_secs(grace_seconds);
+            Ok(ExpiringLicense {
+                expires_at,
+                grace_until: (grace_seconds > 0)
+                    .then(|| expires_at.saturating_add(grace).unwrap_or(Timestamp::MAX)),
                 id: id.clone(),
             })
         })

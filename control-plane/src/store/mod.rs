@@ -12,6 +12,7 @@ mod counters;
 pub mod credentials;
 pub mod customers;
 pub mod deliveries;
+pub mod downloads;
 mod engine;
 pub mod facts;
 pub mod gauges;

@@ -15,6 +15,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "licensing",
         include_str!("migrations/0002_licensing.sql"),
     ),
+    (
+        3,
+        "downloads",
+        include_str!("migrations/0003_downloads.sql"),
+    ),
 ];
 
 /// The first version whose audit rows have hashes.

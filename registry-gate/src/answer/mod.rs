@@ -11,12 +11,15 @@ mod search;
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts as Head;
 use serde_json::json;
 
+use crate::access::Permit;
 use crate::fault::Failure;
 use crate::gate::Parts;
+use crate::notices::NPM_NOTICE;
 use crate::refusal::Refusal;
 use crate::route::Route;
 
@@ -43,15 +46,18 @@ pub(crate) async fn to(
         }
         Route::Packument(name) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::packument(gate, &permit, headers).await
+            let answer = read::packument(gate, &permit, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         Route::Release(name, selector) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::release(gate, &permit, &selector, headers).await
+            let answer = read::release(gate, &permit, &selector, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         Route::DistTags(name) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::dist_tags(gate, &permit, headers).await
+            let answer = read::dist_tags(gate, &permit, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         Route::Tarball(name, version) => {
             let permit = gate.rule.may_read(headers, name)?;
@@ -91,4 +97,13 @@ fn metrics(gate: &Parts, head: &Head) -> Result<Response, Failure> {
     gate.tell_metrics();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(CONTENT_TYPE, kind)], (page.render)()).into_response())
+}
+
+/// The same answer, with what its caller is to be told. Body and `ETag` are nobody's own.
+fn with_notice(gate: &Parts, permit: &Permit, mut answer: Response) -> Response {
+    let shown = answer.status() != StatusCode::NOT_MODIFIED;
+    if let Some(notice) = gate.rule.notice(permit.caller(), shown) {
+        answer.headers_mut().insert(NPM_NOTICE, notice);
+    }
+    answer
 }

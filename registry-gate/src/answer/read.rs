@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use semver::Version;
 
 use crate::access::{Caller, Permit};
+use crate::downloads::Download;
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
 use crate::negotiate::{matches_etag, prefers_abbreviated};
@@ -127,6 +128,9 @@ pub(super) async fn tarball(
     response
         .headers_mut()
         .extend(told.map(|range| (CONTENT_RANGE, range)));
+    if let Some(download) = Download::of(permit, version) {
+        response.extensions_mut().insert(download);
+    }
     Ok(response)
 }
 

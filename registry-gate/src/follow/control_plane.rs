@@ -1,8 +1,10 @@
-//! The control plane, as a gate sees it over HTTP: three addresses, asked with the gate's token.
+//! The control plane, as a gate sees it over HTTP: four addresses, asked with the gate's token.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use activation_token::downloads::DownloadBatch;
 use activation_token::{Key, KeyError, SNAPSHOT_BYTES_MAX};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
@@ -13,11 +15,14 @@ use url::Url;
 
 use super::FollowerError;
 use super::events::{ChangeReader, EventsError};
+use crate::downloads::{DownloadSink, NotTaken};
 
 /// How long a whole answer may take, and the head of a stream.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest root key, in bytes.
 const ROOT_KEY_BYTES_MAX: usize = 4 * 1024;
+/// The longest refusal that is read, in bytes.
+const REFUSAL_BYTES_MAX: usize = 4 * 1024;
 
 /// A control plane and the way to ask it.
 pub(crate) struct ControlPlane {
@@ -141,14 +146,61 @@ impl ControlPlane {
         }
     }
 
+    /// Tells of downloads.
+    async fn take_downloads(&self, batch: &DownloadBatch) -> Result<(), NotTaken> {
+        let later = |error: AskError| NotTaken::Later(error.into());
+        let request = self.client.post(self.url("downloads")).timeout(TIMEOUT);
+        let request = request.header(AUTHORIZATION, &self.authorization);
+        let response = request.json(batch).send().await;
+        let response = response.map_err(|error| later(error.into()))?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(());
+        }
+        let said = match read(response, REFUSAL_BYTES_MAX).await {
+            Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+            Err(_) => String::new(),
+        };
+        match status {
+            // What is wrong with the batch stays wrong. Anything else may be put right: the
+            // token, the address, a control plane that does not know of downloads yet.
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                Err(NotTaken::Never(format!("status {status}: {said}").into()))
+            }
+            status => Err(later(AskError::Status(status))),
+        }
+    }
+
     fn get(&self, what: &str) -> RequestBuilder {
+        let request = self.client.get(self.url(what));
+        request.header(AUTHORIZATION, &self.authorization)
+    }
+
+    fn url(&self, what: &str) -> Url {
         let mut url = self.base.clone();
         // An HTTP address always has a path.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "gate", what]);
         }
-        let request = self.client.get(url);
-        request.header(AUTHORIZATION, &self.authorization)
+        url
+    }
+}
+
+/// Tells a control plane of downloads over HTTP.
+#[derive(Clone)]
+pub struct DownloadReporter(Arc<ControlPlane>);
+
+impl DownloadReporter {
+    pub(crate) fn new(control_plane: Arc<ControlPlane>) -> Self {
+        Self(control_plane)
+    }
+}
+
+impl DownloadSink for DownloadReporter {
+    async fn take(&self, batch: &DownloadBatch) -> Result<(), NotTaken> {
+        self.0.take_downloads(batch).await
     }
 }
 

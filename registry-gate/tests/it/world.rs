@@ -102,6 +102,7 @@ impl World {
                     publisher("old", 2, Some(self.now())),
                 ],
             },
+            expiring: Vec::new(),
         }
     }
 

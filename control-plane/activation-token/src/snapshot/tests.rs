@@ -50,6 +50,7 @@ fn snapshot() -> Snapshot {
             hash_key: BASE64URL_NOPAD.encode(&[3; 32]),
             credentials: Vec::new(),
         },
+        expiring: Vec::new(),
     }
 }
 
@@ -199,6 +200,25 @@ fn form_header_and_content_are_closed() {
             "{body}"
         );
     }
+}
+
+#[test]
+fn licenses_that_expire_are_told_and_a_snapshot_without_any_has_no_such_member() {
+    let none = serde_json::to_value(snapshot()).unwrap();
+    assert_eq!(none.get("expiring"), None);
+    let mut some = snapshot();
+    some.expiring = ["2026-12-04T12:00:00Z", "2026-11-20T12:00:00Z"]
+        .map(|end| ExpiringLicense {
+            id: "lic_1".into(),
+            expires_at: end.parse().unwrap(),
+            grace_until: (end < "2026-11-21").then(now),
+        })
+        .into();
+    let text = root().sign_snapshot(&some).unwrap();
+    assert_eq!(read(&text).unwrap().expiring, some.expiring);
+    let json = serde_json::to_value(&some).unwrap();
+    let soon = json!({ "id": "lic_1", "expiresAt": "2026-12-04T12:00:00Z" });
+    assert_eq!(json["expiring"][0], soon);
 }
 
 #[test]
