@@ -6,25 +6,25 @@
 
 use std::sync::Arc;
 
+use activation_token::TokenError;
 use activation_token::clock::Clock;
 use activation_token::credential::CredentialKind;
-use activation_token::{Packages, TokenError, Verified};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use manifest::PackageName;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
+use crate::grant::Grant;
 use crate::refusal::Refusal;
 use crate::revocations::Revoked;
+use crate::tokens::Tokens;
 use crate::view::{NoView, View, Views};
 
 /// Who holds the credential that came with a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
-    /// A box, by its activation token.
-    Box(Arc<Verified>),
+    /// A box, by its activation token: it has customer, license and box.
+    Box(Arc<Grant>),
     /// A publisher, by its credential's id.
     Publisher(String),
 }
@@ -33,7 +33,7 @@ impl Caller {
     /// The name npm shows for it: `box-<customer>` (POT-39) or `publisher-<credential>`.
     pub(crate) fn user_name(&self) -> String {
         match self {
-            Self::Box(token) => format!("box-{}", token.claims().customer_id),
+            Self::Box(grant) => format!("box-{}", grant.customer_id()),
             Self::Publisher(id) => format!("publisher-{id}"),
         }
     }
@@ -103,9 +103,7 @@ impl PublishPermit {
 pub(crate) struct Rule {
     views: Views,
     clock: Arc<dyn Clock>,
-    /// By the whole text of a token, so that no two spellings share an entry. Only good tokens
-    /// come in, so that strangers cannot fill it.
-    tokens: Cache<Box<str>, Arc<Verified>, TokenWeight>,
+    tokens: Tokens,
     /// Whether any good token may read names outside the gated scope.
     pass_through: bool,
 }
@@ -118,11 +116,10 @@ impl Rule {
         token_cache_bytes: u64,
         pass_through: bool,
     ) -> Self {
-        let tokens_expected = usize::try_from(token_cache_bytes / 4096).unwrap_or(usize::MAX);
         Self {
             views,
             clock,
-            tokens: Cache::with_weighter(tokens_expected, token_cache_bytes, TokenWeight),
+            tokens: Tokens::new(token_cache_bytes),
             pass_through,
         }
     }
@@ -153,12 +150,12 @@ impl Rule {
                 });
             }
             check_scope(view, &name)?;
-            if let Caller::Box(token) = &caller {
+            if let Caller::Box(grant) = &caller {
                 let set = view
-                    .packages(token)
-                    .ok_or_else(|| unknown_set(view, token))?;
+                    .packages(grant)
+                    .ok_or_else(|| unknown_set(view, grant))?;
                 if !set.contains(name.as_str()) {
-                    return Err(not_entitled(view, token, name));
+                    return Err(not_entitled(view, grant, name));
                 }
             }
             Ok(Permit {
@@ -252,10 +249,11 @@ impl Rule {
             check_revocation(view, &known)?;
             return Ok(Caller::Box(known));
         }
-        let verified = Arc::new(view.verify(token, now).map_err(token_refusal)?);
-        check_revocation(view, &verified)?;
-        self.tokens.insert(token.into(), Arc::clone(&verified));
-        Ok(Caller::Box(verified))
+        let verified = view.verify(token, self.views.sets(), now);
+        let grant = Arc::new(verified.map_err(token_refusal)?);
+        check_revocation(view, &grant)?;
+        self.tokens.insert(token, &grant);
+        Ok(Caller::Box(grant))
     }
 }
 
@@ -314,8 +312,8 @@ fn token_refusal(error: TokenError) -> Refusal {
 }
 
 /// Asked at every request: a token that was good a moment ago may not be now.
-fn check_revocation(view: &View, token: &Verified) -> Result<(), Refusal> {
-    match view.revoked(token) {
+fn check_revocation(view: &View, grant: &Grant) -> Result<(), Refusal> {
+    match view.revoked(grant) {
         None => Ok(()),
         Some(Revoked::License) => Err(Refusal::LicenseRevoked),
         Some(Revoked::Suspended) => Err(Refusal::LicenseSuspended),
@@ -326,8 +324,8 @@ fn check_revocation(view: &View, token: &Verified) -> Result<(), Refusal> {
 
 /// Says which tier has a package, and nothing about packages that no tier has: a name that
 /// exists and one that does not are refused alike.
-fn not_entitled(view: &View, token: &Verified, name: PackageName) -> Refusal {
-    let tier = token.claims().tier.clone();
+fn not_entitled(view: &View, grant: &Grant, name: PackageName) -> Refusal {
+    let tier = grant.tier().clone();
     match view.lowest_tier_with(&name) {
         Some(lowest) if !view.is_below(&tier, lowest) => Refusal::OutdatedToken { name, tier },
         lowest => Refusal::NotEntitled {
@@ -339,28 +337,13 @@ fn not_entitled(view: &View, token: &Verified, name: PackageName) -> Refusal {
 }
 
 /// A set that the view lacks is one it has not heard of yet, or one that was dropped.
-fn unknown_set(view: &View, token: &Verified) -> Refusal {
-    if token.claims().issued_at > view.issued_at() {
+fn unknown_set(view: &View, grant: &Grant) -> Refusal {
+    if grant.issued_at() > view.issued_at() {
         Refusal::SnapshotBehind
     } else {
         Refusal::UnknownSet
     }
 }
 
-/// About what an entry takes in memory, in bytes.
-#[derive(Clone)]
-struct TokenWeight;
-
-impl Weighter<Box<str>, Arc<Verified>> for TokenWeight {
-    fn weight(&self, token: &Box<str>, verified: &Arc<Verified>) -> u64 {
-        /// Claims and the cache's own bookkeeping.
-        const BASE: usize = 1024;
-        /// A name of a set: its text, two pointers, a hash, an index.
-        const PER_PACKAGE: usize = 96;
-        let packages = match &verified.claims().packages {
-            Packages::Listed(set) => set.len(),
-            Packages::Reference(_) => 0,
-        };
-        (token.len() + BASE + packages * PER_PACKAGE) as u64
-    }
-}
+#[cfg(test)]
+mod tests;

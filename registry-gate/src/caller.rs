@@ -6,7 +6,7 @@ impl Caller {
     /// The customer of a box.
     pub(crate) fn customer(&self) -> Option<&str> {
         match self {
-            Self::Box(token) => Some(&token.claims().customer_id),
+            Self::Box(grant) => Some(grant.customer_id()),
             Self::Publisher(_) => None,
         }
     }
@@ -14,7 +14,7 @@ impl Caller {
     /// The license of a box.
     pub(crate) fn license(&self) -> Option<&str> {
         match self {
-            Self::Box(token) => Some(&token.claims().license_id),
+            Self::Box(grant) => Some(grant.license_id()),
             Self::Publisher(_) => None,
         }
     }
@@ -22,7 +22,7 @@ impl Caller {
     /// The id of a box that is bound.
     pub(crate) fn box_id(&self) -> Option<&str> {
         match self {
-            Self::Box(token) => token.claims().box_id.as_deref(),
+            Self::Box(grant) => grant.box_id(),
             Self::Publisher(_) => None,
         }
     }
@@ -30,7 +30,7 @@ impl Caller {
     /// The tier of a box.
     pub(crate) fn tier(&self) -> Option<&str> {
         match self {
-            Self::Box(token) => Some(token.claims().tier.as_str()),
+            Self::Box(grant) => Some(grant.tier().as_str()),
             Self::Publisher(_) => None,
         }
     }

@@ -36,7 +36,7 @@ pub struct GateConfig {
     /// The largest publish document, in bytes. A tarball in it takes four thirds of its size;
     /// documents in work take twice this limit in memory altogether, and what they hold.
     pub publish_bytes_max: usize,
-    /// Memory for tokens that were verified, in bytes, roughly.
+    /// Memory for tokens that were verified, in bytes, roughly: about 500 for each.
     pub token_cache_bytes: u64,
     /// Memory for small tarballs, in bytes.
     pub tarball_cache_bytes: u64,
@@ -103,7 +103,7 @@ impl GateConfig {
             pass_through: None,
             cache_bytes_max: 10 * 1024 * 1024 * 1024,
             publish_bytes_max: 128 * 1024 * 1024,
-            token_cache_bytes: 256 * 1024 * 1024,
+            token_cache_bytes: 512 * 1024 * 1024,
             tarball_cache_bytes: 16 * 1024 * 1024,
             lifecycle: None,
             metrics: None,

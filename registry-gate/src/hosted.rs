@@ -147,23 +147,24 @@ impl Hosted {
             tags: &stored.tags,
         });
         let state = State::of(publishes.collect(), &changes);
-        let fault = |error| Fault::new(format!("rendering {}", permit.name()), error);
         let revision = Revision::of(&listing);
-        let package = render::package(
-            permit.name(),
-            &releases,
-            &state,
-            &revision,
-            &self.public_url,
-        );
-        Ok(Some(Arc::new(Shown {
-            package: Arc::new(package.map_err(fault)?),
-            state,
-            revision,
-            listing,
-            releases,
-            changes,
-        })))
+        let (name, public_url) = (permit.name().clone(), self.public_url.clone());
+        let rendering = move || {
+            let package = render::package(&name, &releases, &state, &revision, &public_url)
+                .map_err(|error| Fault::new(format!("rendering {name}"), error))?;
+            Ok(Some(Arc::new(Shown {
+                package: Arc::new(package),
+                state,
+                revision,
+                listing,
+                releases,
+                changes,
+            })))
+        };
+        // A package with hundreds of releases takes long enough to hold others up.
+        tokio::task::spawn_blocking(rendering)
+            .await
+            .map_err(|error| Fault::new(format!("rendering {}", permit.name()), error))?
     }
 
     async fn read_releases(

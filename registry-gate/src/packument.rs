@@ -4,22 +4,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use data_encoding::BASE64URL_NOPAD;
 use http::HeaderValue;
 use manifest::PackageName;
 use semver::Version;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::document::Document;
 use crate::integrity::Integrity;
 use crate::route::{Route, Selector};
+use crate::tag::Tag;
 
 /// The media type of the abbreviated form.
 pub(crate) const ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
 const JSON: &str = "application/json";
+/// Not `Authorization`: the documents are the same for all who may have them, and a box whose
+/// token was renewed goes on using its cache.
+const VARY: &str = "accept, accept-encoding";
 
 /// The members of a release's manifest that the abbreviated form keeps, beside `dist` and
 /// `hasInstallScript`.
@@ -84,7 +86,9 @@ impl PublicUrl {
 #[derive(Debug)]
 pub(crate) struct Release {
     /// Its manifest, as `GET /{name}/{version}` gives it.
-    pub(crate) manifest: Box<RawValue>,
+    pub(crate) manifest: Arc<RawValue>,
+    /// The same as an answer.
+    pub(crate) document: Document,
     /// What its tarball must hash to.
     pub(crate) integrity: Integrity,
     /// The tarball's `ETag`: its hash.
@@ -122,9 +126,11 @@ impl Release {
         let dist = to_raw_value(&dist).ok()?;
         members.insert("dist".to_owned(), &dist);
 
+        let manifest: Arc<RawValue> = to_raw_value(&members).ok()?.into();
         Some(Self {
             abbreviated: abbreviate(&members)?,
-            manifest: to_raw_value(&members).ok()?,
+            document: Document::of_json(Arc::clone(&manifest)),
+            manifest,
             tarball_etag: HeaderValue::try_from(format!("\"{integrity}\"")).ok()?,
             integrity,
         })
@@ -158,41 +164,12 @@ fn runs_scripts_on_install(members: &Members<'_>) -> bool {
     })
 }
 
-/// A rendered document.
-#[derive(Debug)]
-pub(crate) struct Document {
-    /// Its bytes.
-    pub(crate) body: Bytes,
-    /// Strong, made from the bytes.
-    pub(crate) etag: HeaderValue,
-    /// Its media type.
-    pub(crate) content_type: &'static str,
-}
-
-impl Document {
-    /// Renders a value.
-    pub(crate) fn render(
-        content_type: &'static str,
-        value: &impl Serialize,
-    ) -> Result<Self, serde_json::Error> {
-        let body = Bytes::from(serde_json::to_vec(value)?);
-        let hash = Sha256::digest(&body);
-        let short = hash.get(..18).unwrap_or_default();
-        let etag = format!("\"{}\"", BASE64URL_NOPAD.encode_display(short));
-        Ok(Self {
-            body,
-            // INVARIANT: quotes and base64url are header bytes.
-            etag: HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")),
-            content_type,
-        })
-    }
-}
-
 /// A package with all its releases, rendered.
 #[derive(Debug)]
 pub(crate) struct Package {
     full: Document,
     abbreviated: Document,
+    tags_document: Document,
     tags: BTreeMap<String, Version>,
     releases: BTreeMap<Version, Arc<Release>>,
 }
@@ -220,7 +197,7 @@ struct Abbreviated<'p> {
 }
 
 impl Package {
-    /// Renders a package. `rest` is what its full form has beside name, tags and versions;
+    /// Renders a package, which takes a while: not on a thread that serves. `rest` is what its full form has beside name, tags and versions;
     /// tags of releases that are not there are left out.
     pub(crate) fn render(
         name: &PackageName,
@@ -254,8 +231,9 @@ impl Package {
             versions: versions(|release| &release.abbreviated),
         };
         Ok(Self {
-            full: Document::render(JSON, &full)?,
-            abbreviated: Document::render(ABBREVIATED, &abbreviated)?,
+            full: Document::render_with_gzip(JSON, VARY, &full)?,
+            abbreviated: Document::render_with_gzip(ABBREVIATED, VARY, &abbreviated)?,
+            tags_document: Document::render(JSON, &full.tags)?,
             tags,
             releases,
         })
@@ -271,10 +249,13 @@ impl Package {
     }
 
     /// Where the dist-tags point.
-    pub(crate) fn tags(&self) -> BTreeMap<&str, String> {
-        let tags = self.tags.iter();
-        tags.map(|(tag, version)| (&**tag, version.to_string()))
-            .collect()
+    pub(crate) fn tags(&self) -> &Document {
+        &self.tags_document
+    }
+
+    /// Where one dist-tag points.
+    pub(crate) fn tagged(&self, tag: &Tag) -> Option<&Version> {
+        self.tags.get(tag.as_str())
     }
 
     /// The release with this version.

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use activation_token::Claims;
 use activation_token::snapshot::{self, RevokedBecause};
 use jiff::Timestamp;
 
@@ -47,11 +46,15 @@ impl Revocations {
 
     /// Whether a token no longer counts. Of two reasons it tells the one that activating again
     /// does not help, and of two that it helps the one that says more.
-    pub(crate) fn find(&self, claims: &Claims) -> Option<Revoked> {
-        let issued_at = claims.issued_at;
-        let license = self.licenses.get(&claims.license_id);
+    pub(crate) fn find(
+        &self,
+        license_id: &str,
+        box_id: Option<&str>,
+        issued_at: Timestamp,
+    ) -> Option<Revoked> {
+        let license = self.licenses.get(license_id);
         let license = license.filter(|(until, _)| issued_at <= *until);
-        let of_box = claims.box_id.as_ref().and_then(|id| self.boxes.get(id));
+        let of_box = box_id.and_then(|id| self.boxes.get(id));
         let released = of_box.is_some_and(|until| issued_at <= *until);
         match license {
             Some((_, RevokedBecause::Revoked)) => Some(Revoked::License),
@@ -65,41 +68,28 @@ impl Revocations {
 
 #[cfg(test)]
 mod tests {
-    use activation_token::Packages;
     use activation_token::snapshot::{BoxRevocation, LicenseRevocation};
-    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn claims(license: u8, of_box: Option<u8>, issued_at: i64) -> Claims {
-        let issued_at = Timestamp::from_second(issued_at).unwrap();
-        Claims {
-            issuer: "i".into(),
-            audience: "a".into(),
-            customer_id: "c".into(),
-            token_id: "t".into(),
-            issued_at,
-            not_before: issued_at,
-            expires_at: issued_at + SignedDuration::from_hours(1),
-            tier: "basic".parse().unwrap(),
-            license_id: format!("id-{license}"),
-            box_id: of_box.map(|id| format!("id-{id}")),
-            packages: Packages::Listed(std::iter::empty().collect()),
-        }
-    }
-
     /// The rule as it would be told to somebody: look at every entry, one after the other.
-    fn slowly(lists: &snapshot::Revocations, claims: &Claims) -> Option<Revoked> {
+    fn slowly(
+        lists: &snapshot::Revocations,
+        license_id: &str,
+        box_id: Option<&str>,
+        issued_at: Timestamp,
+    ) -> Option<Revoked> {
         let of_license = || {
             let entries = lists.licenses.iter();
-            entries.filter(|entry| entry.id == claims.license_id)
+            entries.filter(|entry| entry.id == license_id)
         };
-        let license = of_license().any(|entry| entry.issued_until >= claims.issued_at);
+        let license = of_license().any(|entry| entry.issued_until >= issued_at);
         let because = |why| license && of_license().any(|entry| entry.why == why);
-        let released = lists.boxes.iter().any(|entry| {
-            Some(&entry.id) == claims.box_id.as_ref() && entry.issued_until >= claims.issued_at
-        });
+        let released = lists
+            .boxes
+            .iter()
+            .any(|entry| Some(&*entry.id) == box_id && entry.issued_until >= issued_at);
         if because(RevokedBecause::Revoked) {
             return Some(Revoked::License);
         }
@@ -147,9 +137,12 @@ mod tests {
             of_box in prop::option::of(0..6_u8),
             issued_at in 0..8_i64,
         ) {
-            let claims = claims(license, of_box, issued_at);
-            let slowly = slowly(&lists, &claims);
-            prop_assert_eq!(Revocations::compile(lists).find(&claims), slowly);
+            let license = format!("id-{license}");
+            let of_box = of_box.map(|id| format!("id-{id}"));
+            let issued_at = Timestamp::from_second(issued_at).unwrap();
+            let slowly = slowly(&lists, &license, of_box.as_deref(), issued_at);
+            let found = Revocations::compile(lists).find(&license, of_box.as_deref(), issued_at);
+            prop_assert_eq!(found, slowly);
         }
     }
 }

@@ -2,20 +2,22 @@
 //! look-ups. Replaced whole, never edited, never rolled back, and not used when stale.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use activation_token::clock::Clock;
 use activation_token::credential::{CredentialKind, HashKey, is_well_formed};
 use activation_token::snapshot::{Publisher, Snapshot};
-use activation_token::{KeySet, KeySetError, Packages, TokenError, Verified, Verifier};
+use activation_token::{KeySet, KeySetError, TokenError, Verifier};
+use arc_swap::ArcSwapOption;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use manifest::{NotCanonical, PackageName, PackageSet, SetDigest, TierName};
 use secrecy::SecretString;
-use tokio::sync::watch;
 
+use crate::grant::{Grant, Granted};
 use crate::notices::Notices;
 use crate::observe::Pulse;
+use crate::package_sets::PackageSets;
 use crate::revocations::{Revocations, Revoked};
 
 /// How far the control plane's clock and ours may differ, in seconds: for tokens and snapshots.
@@ -74,8 +76,8 @@ pub enum ViewError {
 }
 
 impl View {
-    /// Checks a snapshot whole and compiles it.
-    pub(crate) fn compile(snapshot: Snapshot) -> Result<Self, ViewError> {
+    /// Checks a snapshot whole and compiles it. Its package sets are shared with who holds them.
+    pub(crate) fn compile(snapshot: Snapshot, shared: &PackageSets) -> Result<Self, ViewError> {
         if snapshot.issuer.is_empty() || snapshot.audience.is_empty() {
             return Err(ViewError::Parties);
         }
@@ -86,7 +88,7 @@ impl View {
         }
         let jwks = serde_json::to_vec(&snapshot.keys).map_err(|_| KeySetError::Form)?;
         let keys = KeySet::from_jwks(&jwks)?;
-        let sets = compile_sets(snapshot.sets, &snapshot.scope)?;
+        let sets = compile_sets(snapshot.sets, &snapshot.scope, shared)?;
         let mut tiers: Vec<Tier> = Vec::with_capacity(snapshot.tiers.len());
         for tier in snapshot.tiers {
             let found = sets.get(&tier.set).cloned();
@@ -137,19 +139,27 @@ impl View {
     }
 
     /// Verifies a token that was not seen before.
-    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
-        self.verifier.verify(token, &self.keys, now)
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+        sets: &PackageSets,
+        now: Timestamp,
+    ) -> Result<Grant, TokenError> {
+        let verified = self.verifier.verify(token, &self.keys, now)?;
+        let tiers = self.tiers.iter().map(|tier| &tier.name);
+        Ok(Grant::new(verified, sets, tiers))
     }
 
     /// Checks again what may have changed since a token was verified, under this view or under
     /// one before it: key, time, issuer, audience.
-    pub(crate) fn recheck(&self, token: &Verified, now: Timestamp) -> Result<(), TokenError> {
-        self.verifier.recheck(token, &self.keys, now)
+    pub(crate) fn recheck(&self, grant: &Grant, now: Timestamp) -> Result<(), TokenError> {
+        self.verifier.recheck(grant.standing(), &self.keys, now)
     }
 
     /// Why a good token no longer counts, if so.
-    pub(crate) fn revoked(&self, token: &Verified) -> Option<Revoked> {
-        self.revocations.find(token.claims())
+    pub(crate) fn revoked(&self, grant: &Grant) -> Option<Revoked> {
+        let (license, of_box) = (grant.license_id(), grant.box_id());
+        self.revocations.find(license, of_box, grant.issued_at())
     }
 
     /// What boxes are warned of.
@@ -158,10 +168,10 @@ impl View {
     }
 
     /// The packages of a token. `None` when it names a set that this view does not have.
-    pub(crate) fn packages<'a>(&'a self, token: &'a Verified) -> Option<&'a PackageSet> {
-        match &token.claims().packages {
-            Packages::Listed(set) => Some(set),
-            Packages::Reference(digest) => self.sets.get(digest).map(Arc::as_ref),
+    pub(crate) fn packages<'a>(&'a self, grant: &'a Grant) -> Option<&'a PackageSet> {
+        match grant.packages() {
+            Granted::Set(set) => Some(set),
+            Granted::Reference(digest) => self.sets.get(digest).map(Arc::as_ref),
         }
     }
 
@@ -197,6 +207,7 @@ impl View {
 fn compile_sets(
     lists: Vec<Vec<PackageName>>,
     scope: &str,
+    shared: &PackageSets,
 ) -> Result<HashMap<SetDigest, Arc<PackageSet>>, ViewError> {
     let mut sets = HashMap::with_capacity(lists.len());
     for names in lists {
@@ -204,7 +215,7 @@ fn compile_sets(
             return Err(ViewError::OutOfScope(name.clone()));
         }
         let set = PackageSet::from_sorted(names)?;
-        sets.insert(set.digest(), Arc::new(set));
+        sets.insert(set.digest(), shared.hold(set).set);
     }
     Ok(sets)
 }
@@ -223,9 +234,18 @@ fn read_hash_key(text: &str) -> Result<HashKey, ViewError> {
 /// nothing changed.
 #[derive(Clone)]
 pub struct SnapshotSender {
-    views: watch::Sender<Option<Arc<View>>>,
+    views: Arc<Current>,
     clock: Arc<dyn Clock>,
     pulse: Arc<Pulse>,
+}
+
+/// The view in force. Read at every request, and therefore without a lock.
+#[derive(Default)]
+struct Current {
+    view: ArcSwapOption<View>,
+    /// Held by the one who replaces it.
+    replacing: Mutex<()>,
+    sets: PackageSets,
 }
 
 /// Why a snapshot was not taken. The gate goes on with the one it has.
@@ -251,7 +271,7 @@ pub enum SnapshotError {
 impl SnapshotSender {
     /// Checks a snapshot and puts it in force. The same one twice does no harm.
     pub fn publish(&self, snapshot: Snapshot) -> Result<(), SnapshotError> {
-        let view = View::compile(snapshot)?;
+        let view = View::compile(snapshot, &self.views.sets)?;
         let offered = (view.sequence, view.issued_at);
         let fresh_until = view.fresh_until;
         let leeway = SignedDuration::from_secs(LEEWAY_SECONDS.into());
@@ -263,28 +283,20 @@ impl SnapshotSender {
         {
             return Err(SnapshotError::AheadOfTime(view.sequence));
         }
-        let mut outcome = Ok(());
-        // Taken out, so that a large set is not freed while readers wait.
-        let mut retired = None;
-        self.views.send_if_modified(|current| match current {
-            Some(held) if (held.sequence, held.issued_at) > offered => {
-                outcome = Err(SnapshotError::Older {
-                    offered: offered.0,
-                    held: held.sequence,
-                });
-                false
-            }
+        let turn = &self.views.replacing;
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*self.views.view.load() {
+            Some(held) if (held.sequence, held.issued_at) > offered => Err(SnapshotError::Older {
+                offered: offered.0,
+                held: held.sequence,
+            }),
             _ => {
-                retired = current.replace(Arc::new(view));
-                true
+                self.views.view.store(Some(Arc::new(view)));
+                self.heard();
+                self.pulse.took(offered.0, offered.1, fresh_until);
+                Ok(())
             }
-        });
-        drop(retired);
-        if outcome.is_ok() {
-            self.heard();
-            self.pulse.took(offered.0, offered.1, fresh_until);
         }
-        outcome
     }
 
     /// Notes that the control plane has answered, whether it had news or not.
@@ -299,7 +311,7 @@ impl SnapshotSender {
 }
 
 /// The view in force, as the rule reads it.
-pub(crate) struct Views(watch::Receiver<Option<Arc<View>>>);
+pub(crate) struct Views(Arc<Current>);
 
 /// Why there is nothing to decide by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,16 +325,20 @@ pub(crate) enum NoView {
 impl Views {
     /// An empty place for views and the way in to it.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> (Self, SnapshotSender) {
-        let (views, receiver) = watch::channel(None);
-        let pulse = Arc::default();
+        let views = Arc::new(Current::default());
         (
-            Self(receiver),
+            Self(Arc::clone(&views)),
             SnapshotSender {
                 views,
                 clock,
-                pulse,
+                pulse: Arc::default(),
             },
         )
+    }
+
+    /// The package sets of all views and tokens.
+    pub(crate) fn sets(&self) -> &PackageSets {
+        &self.0.sets
     }
 
     /// Lets `decide` see the view in force, if it is fresh at `now`.
@@ -331,7 +347,7 @@ impl Views {
         now: Timestamp,
         decide: impl FnOnce(&View) -> T,
     ) -> Result<T, NoView> {
-        match &*self.0.borrow() {
+        match &*self.0.view.load() {
             None => Err(NoView::Missing),
             Some(view) if !view.is_fresh(now) => Err(NoView::Stale),
             Some(view) => Ok(decide(view)),

@@ -88,6 +88,11 @@ impl Key {
         &self.id
     }
 
+    /// The same, to be held by many.
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
     /// Whether `signature` (base64url) is this key's over `message`.
     pub(crate) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         jsonwebtoken::crypto::verify(signature, message, &self.decoding, Algorithm::EdDSA)

@@ -36,4 +36,4 @@ pub use keys::{Key, KeyError, KeySet, KeySetError};
 pub use provider::ProviderTaken;
 #[cfg(feature = "sign")]
 pub use signing::{LISTED_BYTES_MAX, SignError, SigningKey};
-pub use verify::{LEEWAY_SECONDS_MAX, TokenError, Verified, Verifier};
+pub use verify::{LEEWAY_SECONDS_MAX, Standing, TokenError, Verified, Verifier};

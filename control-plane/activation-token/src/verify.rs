@@ -1,5 +1,7 @@
 //! From a text to a [`Verified`] token, in one fixed order of checks (DESIGN section 5).
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::claims::{Claims, ClaimsError};
@@ -12,17 +14,34 @@ pub const LEEWAY_SECONDS_MAX: u8 = 60;
 /// Whose tokens count here.
 #[derive(Debug, Clone)]
 pub struct Verifier {
+    parties: Arc<Parties>,
+    leeway: SignedDuration,
+}
+
+/// Who signs, and whose gates are meant.
+#[derive(Debug)]
+struct Parties {
     issuer: String,
     audience: String,
-    leeway: SignedDuration,
 }
 
 /// A token whose signature, claims, time, issuer and audience are good. Made by
 /// [`Verifier::verify`] alone.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    key_id: Box<str>,
+    standing: Standing,
     claims: Claims,
+}
+
+/// What a verified token stands on: whatever has to be checked again while it is held. It is
+/// small, and shares what it has in common with others, so that many can be held.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    key_id: Arc<str>,
+    parties: Arc<Parties>,
+    issued_at: Timestamp,
+    not_before: Timestamp,
+    expires_at: Timestamp,
 }
 
 /// Why a text is not a good token, in the order in which it is checked.
@@ -75,9 +94,12 @@ impl Verifier {
     /// most [`LEEWAY_SECONDS_MAX`].
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>, leeway_seconds: u8) -> Self {
         let leeway = SignedDuration::from_secs(leeway_seconds.min(LEEWAY_SECONDS_MAX).into());
-        Self {
+        let parties = Parties {
             issuer: issuer.into(),
             audience: audience.into(),
+        };
+        Self {
+            parties: Arc::new(parties),
             leeway,
         }
     }
@@ -95,46 +117,62 @@ impl Verifier {
             return Err(TokenError::Signature);
         }
         let claims = Claims::from_json(&compact.payload)?;
-        self.check(&claims, now)?;
-        Ok(Verified {
-            key_id: key.id().into(),
-            claims,
-        })
+        let standing = Standing {
+            key_id: key.shared_id(),
+            parties: Arc::clone(&self.parties),
+            issued_at: claims.issued_at,
+            not_before: claims.not_before,
+            expires_at: claims.expires_at,
+        };
+        self.check_time(&standing, now)?;
+        self.check_parties((&claims.issuer, &claims.audience))?;
+        Ok(Verified { standing, claims })
     }
 
     /// Checks everything about a verified token that may have changed while it was held: whether
     /// its key is still in force, the time, and who is expected.
     pub fn recheck(
         &self,
-        token: &Verified,
+        token: &Standing,
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<(), TokenError> {
         keys.get(&token.key_id).ok_or(TokenError::UnknownKey)?;
-        self.check(&token.claims, now)
+        self.check_time(token, now)?;
+        // The same ones as a rule: compared by address first.
+        if Arc::ptr_eq(&token.parties, &self.parties) {
+            return Ok(());
+        }
+        self.check_parties((&token.parties.issuer, &token.parties.audience))
     }
 
-    fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
-        self.check_time(claims, now)?;
-        if claims.issuer != self.issuer {
+    fn check_parties(&self, (issuer, audience): (&str, &str)) -> Result<(), TokenError> {
+        if issuer != self.parties.issuer {
             return Err(TokenError::Issuer);
         }
-        if claims.audience != self.audience {
+        if audience != self.parties.audience {
             return Err(TokenError::Audience);
         }
         Ok(())
     }
 
-    fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+    fn check_time(&self, token: &Standing, now: Timestamp) -> Result<(), TokenError> {
         let latest_start = now.saturating_add(self.leeway).unwrap_or(now);
         let earliest_end = now.saturating_sub(self.leeway).unwrap_or(now);
-        if claims.not_before > latest_start || claims.issued_at > latest_start {
+        if token.not_before > latest_start || token.issued_at > latest_start {
             return Err(TokenError::NotYetValid);
         }
-        if claims.expires_at <= earliest_end {
+        if token.expires_at <= earliest_end {
             return Err(TokenError::Expired);
         }
         Ok(())
+    }
+}
+
+impl Standing {
+    /// When the token was made.
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
     }
 }
 
@@ -142,5 +180,10 @@ impl Verified {
     /// What the token says.
     pub fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// What has to be checked again for as long as the token is held, and what it says.
+    pub fn into_parts(self) -> (Standing, Claims) {
+        (self.standing, self.claims)
     }
 }

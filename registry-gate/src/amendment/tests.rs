@@ -50,7 +50,8 @@ fn package() -> (Package, State) {
 
 fn deeds(change: impl FnOnce(&mut Value), removes: bool) -> Result<Vec<Deed>, Refusal> {
     let (package, state) = package();
-    let mut document: Value = serde_json::from_slice(&package.document(false).body).unwrap();
+    let mut document: Value =
+        serde_json::from_slice(&package.document(false).form(false).body).unwrap();
     change(&mut document);
     let amendment = Amendment::read(&name(), document.to_string().as_bytes());
     amendment.unwrap().deeds(&package, &state, removes)

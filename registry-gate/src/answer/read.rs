@@ -5,18 +5,18 @@ use std::ops::Range;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, VARY,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use semver::Version;
 
 use crate::access::{Caller, Permit};
+use crate::document::{Document, Form};
 use crate::downloads::Download;
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
-use crate::negotiate::{matches_etag, prefers_abbreviated};
-use crate::packument::Document;
+use crate::negotiate::{matches_etag, prefers_abbreviated, takes_gzip};
 use crate::range::Wanted;
 use crate::refusal::Refusal;
 use crate::route::Selector;
@@ -41,12 +41,7 @@ pub(super) async fn packument(
         gate.packages.hosted.renew(permit);
     }
     let found = gate.packages.find(permit).await?;
-    let mut response = document(found.package.document(abbreviated), headers);
-    // Not `Authorization`: the document is the same for all who may have it, and a box whose
-    // token was renewed goes on using its cache.
-    let vary = HeaderValue::from_static("accept");
-    response.headers_mut().insert(VARY, vary);
-    Ok(response)
+    Ok(document(found.package.document(abbreviated), headers))
 }
 
 /// One release's manifest.
@@ -59,7 +54,7 @@ pub(super) async fn release(
     let found = gate.packages.find(permit).await?;
     let release = found.package.select(selector);
     let release = release.ok_or_else(|| no_such_release(permit))?;
-    rendered(&release.manifest, headers)
+    Ok(document(&release.document, headers))
 }
 
 /// Where the dist-tags point.
@@ -69,7 +64,7 @@ pub(super) async fn dist_tags(
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     let found = gate.packages.find(permit).await?;
-    rendered(&found.package.tags(), headers)
+    Ok(document(found.package.tags(), headers))
 }
 
 /// Where one dist-tag points.
@@ -80,10 +75,11 @@ pub(super) async fn dist_tag(
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     let found = gate.packages.find(permit).await?;
-    let tags = found.package.tags();
-    let version = tags.get(tag.as_str());
+    let version = found.package.tagged(tag);
     let version = version.ok_or_else(|| no_such_release(permit))?;
-    rendered(version, headers)
+    let rendered = Document::render("application/json", version);
+    let rendered = rendered.map_err(|error| Fault::new("rendering a version", error))?;
+    Ok(document(&rendered, headers))
 }
 
 /// A release's bytes.
@@ -97,7 +93,7 @@ pub(super) async fn tarball(
     let release = found.package.release(version);
     let release = release.ok_or_else(|| no_such_release(permit))?;
     let etag = &release.tarball_etag;
-    if matches_etag(headers.get_all(IF_NONE_MATCH), etag) {
+    if matches_etag(&headers.get_all(IF_NONE_MATCH), etag) {
         return Ok(not_modified(etag, TARBALL_CACHING));
     }
     let tarball = gate
@@ -146,25 +142,30 @@ fn no_such_release(permit: &Permit) -> Refusal {
     }
 }
 
-fn rendered(value: &impl serde::Serialize, headers: &HeaderMap) -> Result<Response, Failure> {
-    let rendered = Document::render("application/json", value)
-        .map_err(|error| Fault::new("rendering a document", error))?;
-    Ok(document(&rendered, headers))
+/// A document in the encoding that the client takes, or that it has it already.
+fn document(document: &Document, headers: &HeaderMap) -> Response {
+    let takes_gzip = takes_gzip(headers.get_all(ACCEPT_ENCODING));
+    let known = document.known_etag(&headers.get_all(IF_NONE_MATCH), takes_gzip);
+    let mut response = match known {
+        Some(etag) => not_modified(etag, DOCUMENT_CACHING),
+        None => whole(&document.content_type, document.form(takes_gzip)),
+    };
+    if let Some(vary) = &document.vary {
+        response.headers_mut().insert(VARY, vary.clone());
+    }
+    response
 }
 
-fn document(document: &Document, headers: &HeaderMap) -> Response {
-    if matches_etag(headers.get_all(IF_NONE_MATCH), &document.etag) {
-        return not_modified(&document.etag, DOCUMENT_CACHING);
+fn whole(content_type: &HeaderValue, form: &Form) -> Response {
+    let mut response = Response::new(Body::from(form.body.clone()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type.clone());
+    headers.insert(ETAG, form.etag.clone());
+    headers.insert(CACHE_CONTROL, DOCUMENT_CACHING);
+    if let Some(encoding) = &form.encoding {
+        headers.insert(CONTENT_ENCODING, encoding.clone());
     }
-    let headers = [
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static(document.content_type),
-        ),
-        (ETAG, document.etag.clone()),
-        (CACHE_CONTROL, DOCUMENT_CACHING),
-    ];
-    (headers, Body::from(document.body.clone())).into_response()
+    response
 }
 
 fn not_modified(etag: &HeaderValue, caching: HeaderValue) -> Response {

@@ -78,7 +78,7 @@ impl Weighter<PackageName, Known> for Weight {
         const BASE: usize = 512;
         let package = known.shown.as_ref().map(|shown| &shown.package);
         let length = package.map_or(0, |package| {
-            package.document(true).body.len() + package.document(false).body.len()
+            package.document(true).bytes() + package.document(false).bytes()
         });
         (BASE + name.as_str().len() + 2 * length) as u64
     }

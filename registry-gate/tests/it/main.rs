@@ -11,6 +11,7 @@ mod authorize;
 mod binary;
 mod bucket;
 mod downloads;
+mod encoding;
 mod following;
 mod matrix;
 mod notices;

@@ -20,7 +20,7 @@ async fn a_published_package_comes_back_in_both_forms() {
             (200, "application/json")
         );
         assert_eq!(full.header("cache-control"), "private, no-cache");
-        assert_eq!(full.header("vary"), "accept");
+        assert_eq!(full.header("vary"), "accept, accept-encoding");
         let json = full.json();
         let release = &json["versions"]["1.0.0"];
         assert_eq!(json["dist-tags"], json!({ "latest": "1.0.0" }));
