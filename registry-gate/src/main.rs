@@ -117,7 +117,8 @@ struct Options {
         long,
         env = "TOLLGATE_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = "info",
+        value_parser = |filter: &str| EnvFilter::try_new(filter)
     )]
     log: EnvFilter,
     /// Log one JSON object a line.

@@ -167,8 +167,9 @@ impl Refusal {
             Self::PublisherOnly => (StatusCode::FORBIDDEN, "publisher_only"),
             Self::OutOfScope { .. } => (StatusCode::NOT_FOUND, "out_of_scope"),
             Self::NotPublished { .. } => (StatusCode::NOT_FOUND, "not_published"),
-            Self::NoSuchRelease { .. } => (StatusCode::NOT_FOUND, "release_not_found"),
-            Self::TarballGone => (StatusCode::NOT_FOUND, "release_not_found"),
+            Self::NoSuchRelease { .. } | Self::TarballGone => {
+                (StatusCode::NOT_FOUND, "release_not_found")
+            }
             Self::NoKeys => (StatusCode::NOT_FOUND, "keys_none"),
             Self::LogIn => (StatusCode::FORBIDDEN, "login_by_activation"),
             Self::MetricsToken => (StatusCode::UNAUTHORIZED, "metrics_token_invalid"),

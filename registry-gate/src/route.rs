@@ -144,7 +144,10 @@ impl Route {
     pub(crate) fn parse(method: &Method, raw_path: &str) -> Result<Self, RouteError> {
         let resource = resource(raw_path)?;
         match (method, resource) {
-            (&Method::PUT, route @ Self::Amend(..))
+            // A log-in is refused and a decision is given whatever the method.
+            (_, route @ (Self::LogIn(_) | Self::Authorize(_)))
+            | (&Method::POST, route @ Self::Audit(_))
+            | (&Method::PUT, route @ Self::Amend(..))
             | (&Method::DELETE, route @ Self::UnpublishVersion(..)) => Ok(route),
             (&Method::DELETE, Self::Amend(name, revision)) => Ok(Self::Unpublish(name, revision)),
             (_, Self::Amend(..)) => Err(RouteError::Method {
@@ -155,9 +158,6 @@ impl Route {
                 Ok(Self::MoveTag(name, tag))
             }
             (&Method::DELETE, Self::DistTag(name, tag)) => Ok(Self::RemoveTag(name, tag)),
-            // A log-in is refused and a decision is given whatever the method.
-            (_, route @ (Self::LogIn(_) | Self::Authorize(_)))
-            | (&Method::POST, route @ Self::Audit(_)) => Ok(route),
             (_, Self::Audit(_)) => Err(RouteError::Method { allow: "POST" }),
             (&Method::GET | &Method::HEAD, route) => Ok(route),
             (_, Self::DistTag(..)) => Err(RouteError::Method {

@@ -17,6 +17,7 @@ mod backup;
 mod bad_input;
 mod boxes;
 mod clients;
+mod commands;
 mod credentials;
 mod customers;
 mod database;

@@ -115,7 +115,7 @@ fn decide(gate: &Parts, route: Route, headers: &HeaderMap) -> Result<Passed, Ref
         // The registry there would name packages of every tier.
         Route::Search => match rule.caller(headers)? {
             Caller::Box(_) => Err(Refusal::SearchUnbounded),
-            caller => Ok(Passed {
+            caller @ Caller::Publisher(_) => Ok(Passed {
                 caller: Some(caller),
                 name: None,
             }),

@@ -1,5 +1,7 @@
 //! Decisions for gateways before other registries.
 
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use http::{Method, Request};
 
@@ -111,7 +113,7 @@ async fn a_gateway_learns_who_may_pass_and_why_not() {
             };
             assert!([200, 401, 403].contains(&answer.status.as_u16()));
             let status = answer.status.as_u16();
-            table += &format!("{method} {path} by {who}: {status} {told}\n");
+            writeln!(table, "{method} {path} by {who}: {status} {told}").unwrap();
         }
     }
     insta::assert_snapshot!(table);

@@ -57,7 +57,7 @@ fn callers(world: &World) -> [(&'static str, String); 7] {
         claims.not_before = claims.issued_at;
         claims.expires_at -= SignedDuration::from_hours(2);
     });
-    let suspended = world.token(|claims| claims.license_id = "lic_suspended".to_owned());
+    let suspended = world.token(|claims| "lic_suspended".clone_into(&mut claims.license_id));
     [
         ("nobody", String::new()),
         ("bad token", "nonsense".to_owned()),
