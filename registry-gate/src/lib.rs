@@ -23,6 +23,9 @@ mod archive;
 mod config;
 mod fault;
 mod follow;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod history;
 mod hosted;

@@ -234,7 +234,7 @@ async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Bytes,
 }
 
 /// The upstream's document in our own form. Releases that cannot be checked are left out.
-fn render(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> Option<Package> {
+pub(crate) fn render(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> Option<Package> {
     let members: Members<'_> = serde_json::from_slice(json).ok()?;
     let told: String = serde_json::from_str(members.get("name")?.get()).ok()?;
     if told != name.as_str() {

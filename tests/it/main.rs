@@ -33,6 +33,7 @@ mod openapi;
 mod potter;
 mod previous_release;
 mod public_packages;
+mod publishing;
 mod refusals;
 mod replicas;
 mod rights;

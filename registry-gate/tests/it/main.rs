@@ -7,6 +7,11 @@
 )]
 
 mod binary;
+#[path = "../../../tests/src/bucket.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "shared with the stories, where others use it"
+)]
 mod bucket;
 mod following;
 mod plane;
