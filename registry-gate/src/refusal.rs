@@ -130,8 +130,9 @@ impl Refusal {
             Self::PublisherOnly => (StatusCode::FORBIDDEN, "publisher_only"),
             Self::OutOfScope { .. } => (StatusCode::NOT_FOUND, "out_of_scope"),
             Self::NotPublished { .. } => (StatusCode::NOT_FOUND, "not_published"),
-            Self::NoSuchRelease { .. } => (StatusCode::NOT_FOUND, "release_not_found"),
-            Self::TarballGone => (StatusCode::NOT_FOUND, "release_not_found"),
+            Self::NoSuchRelease { .. } | Self::TarballGone => {
+                (StatusCode::NOT_FOUND, "release_not_found")
+            }
             Self::NoRoute => (StatusCode::NOT_FOUND, "route_not_found"),
             Self::MalformedPath => (StatusCode::BAD_REQUEST, "path_malformed"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
