@@ -29,6 +29,9 @@ mod downloads;
 mod fault;
 mod flights;
 mod follow;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod grant;
 mod history;

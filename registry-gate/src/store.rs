@@ -234,7 +234,8 @@ impl Store {
     /// keeps to `If-None-Match: *`, so it is tried before anything is written.
     async fn check_creates_once(&self) -> Result<(), Fault> {
         let check = || self.try_to_create_twice();
-        self.creates_once.get_or_try_init(check).await.map(|_| ())
+        self.creates_once.get_or_try_init(check).await?;
+        Ok(())
     }
 
     async fn try_to_create_twice(&self) -> Result<(), Fault> {

@@ -3,7 +3,7 @@
 //! it is asked once. What it said before holds while it fails, over a restart as well.
 
 mod client;
-mod document;
+pub(crate) mod document;
 pub(crate) mod figures;
 mod ready;
 

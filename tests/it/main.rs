@@ -38,6 +38,7 @@ mod outage;
 mod potter;
 mod previous_release;
 mod public_packages;
+mod publishing;
 mod refusals;
 mod replicas;
 mod rights;

@@ -11,6 +11,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod bucket;
 pub mod client;
 pub mod home;
 pub mod ledger;

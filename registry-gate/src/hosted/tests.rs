@@ -90,7 +90,7 @@ impl ObjectStore for Dying {
         _: &Path,
         _: PutMultipartOptions,
     ) -> StoreResult<Box<dyn MultipartUpload>> {
-        unreachable!("nothing is written in parts")
+        Err(dead())
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
@@ -120,11 +120,11 @@ impl ObjectStore for Dying {
     }
 
     async fn list_with_delimiter(&self, _: Option<&Path>) -> StoreResult<ListResult> {
-        unreachable!("nothing is listed by folders")
+        Err(dead())
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> StoreResult<()> {
-        unreachable!("nothing is copied")
+        Err(dead())
     }
 }
 

@@ -346,7 +346,7 @@ fn named(route: &Route) -> &PackageName {
         | Route::Amend(name, _)
         | Route::Unpublish(name, _)
         | Route::UnpublishVersion(name, ..) => name,
-        _ => unreachable!("not among the changes"),
+        _ => panic!("not among the changes"),
     }
 }
 

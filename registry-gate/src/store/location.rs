@@ -122,9 +122,12 @@ fn client(bucket: &str, options: &StoreOptions) -> object_store::Result<impl Obj
         builder = builder.with_config(*key, value.expose_secret());
     }
     builder = builder.with_bucket_name(bucket);
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let endpoints = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
+    let endpoints = endpoints
+        .iter()
+        .filter_map(|key| builder.get_config_value(key));
     // Whoever writes a plain address means it. No secret travels in a signed request.
-    if endpoint.is_some_and(|url| url.starts_with("http://")) {
+    if endpoints.into_iter().any(|url| url.starts_with("http://")) {
         builder = builder.with_allow_http(true);
     }
     builder.build()

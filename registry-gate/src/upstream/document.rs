@@ -28,7 +28,7 @@ const OWN_MEMBERS: [&str; 6] = [
 ];
 
 /// The registry's document in our own form. Releases that cannot be checked are left out.
-pub(super) fn read(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> Option<Package> {
+pub(crate) fn read(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> Option<Package> {
     if !is_shallow(json) {
         return None;
     }

@@ -9,6 +9,11 @@
 mod audits;
 mod authorize;
 mod binary;
+#[path = "../../../tests/src/bucket.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "shared with the stories, where others use it"
+)]
 mod bucket;
 mod downloads;
 mod encoding;

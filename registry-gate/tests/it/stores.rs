@@ -2,15 +2,21 @@
 
 use axum::body::Body;
 use http::{Method, Request};
-use registry_gate::GateConfig;
+use registry_gate::{GateConfig, StoreUrl};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 use tempfile::TempDir;
 
-use crate::bucket::{Bucket, keep_in};
+use crate::bucket::{self, Bucket};
 use crate::world::{
     Answer, World, document, document_of, package_json, publisher_token, request, sample, tarball,
 };
+
+/// Has a gate keep its packages in the bucket at an address.
+fn keep_in(config: &mut GateConfig, address: &str) {
+    config.store = Some("s3://acme/npm".parse::<StoreUrl>().unwrap());
+    config.store_options = bucket::options(address).parse().unwrap();
+}
 
 /// A place for packages that gates can share.
 enum Place {

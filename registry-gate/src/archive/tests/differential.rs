@@ -10,7 +10,7 @@ use super::*;
 
 /// Prints, for each archive of a folder in the order of their names, how many files npm's reader
 /// sees and what it would unpack as `package.json`.
-const READER: &str = r#"
+const READER: &str = r"
 const { execFileSync } = require('child_process');
 const fs = require('fs');
 const root = execFileSync('npm', ['root', '-g']).toString().trim();
@@ -28,7 +28,7 @@ for (const name of fs.readdirSync('.').sort()) {
   } });
   console.log(`${name} ${files} ${json}`);
 }
-"#;
+";
 
 /// Blocks that a tar has, sound ones and others.
 fn any_blocks() -> impl Strategy<Value = Vec<u8>> {

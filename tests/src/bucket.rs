@@ -1,4 +1,5 @@
-//! A bucket: as much of the S3 protocol as a store needs, with pages of three names.
+//! A bucket: as much of the S3 protocol as a store needs, with pages of three names. It knows
+//! nothing of the product, and the gate's own tests use it too.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,31 +7,33 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode, Uri};
-use registry_gate::{GateConfig, StoreUrl};
-use url::form_urlencoded;
 
 /// So that every list of more than a few names has pages.
 const PAGE: usize = 3;
 
+/// The bucket `acme` of a service that speaks S3.
 #[derive(Clone, Default)]
-pub(crate) struct Bucket(Arc<Mutex<Content>>);
+pub struct Bucket(Arc<Mutex<Content>>);
 
+/// What is in it, and how it behaves.
 #[derive(Default)]
-pub(crate) struct Content {
-    pub(crate) objects: BTreeMap<String, Bytes>,
+pub struct Content {
+    /// By their whole names.
+    pub objects: BTreeMap<String, Bytes>,
     /// Writes over what is there, as some services do.
-    pub(crate) heedless: bool,
+    pub heedless: bool,
     /// Does the next so many writes and then says that it failed.
-    pub(crate) lost_answers: u32,
-    pub(crate) pages: u32,
+    pub lost_answers: u32,
+    /// How many pages were listed.
+    pub pages: u32,
 }
 
 impl Bucket {
     /// Serves it and returns it with its address.
-    pub(crate) async fn start() -> (Self, String) {
+    pub async fn start() -> (Self, String) {
         let bucket = Self::default();
         let router = Router::new().fallback(serve).with_state(bucket.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,25 +42,25 @@ impl Bucket {
         (bucket, address)
     }
 
-    pub(crate) fn content(&self) -> std::sync::MutexGuard<'_, Content> {
+    /// What is in it now.
+    pub fn content(&self) -> std::sync::MutexGuard<'_, Content> {
         self.0.lock().unwrap()
     }
 }
 
-/// Has a gate keep its packages in the bucket at an address.
-pub(crate) fn keep_in(config: &mut GateConfig, address: &str) {
-    config.store = Some("s3://acme/npm".parse::<StoreUrl>().unwrap());
-    let options = format!(
+/// What a gate is told so that it finds the bucket at an address: lines of a file.
+pub fn options(address: &str) -> String {
+    format!(
         "aws_endpoint_url = {address}\naws_region = eu-1\naws_access_key_id = AKIA1\n\
          aws_secret_access_key = hush\n"
-    );
-    config.store_options = options.parse().unwrap();
+    )
 }
 
 async fn serve(
     State(bucket): State<Bucket>,
     method: Method,
     uri: Uri,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -73,7 +76,7 @@ async fn serve(
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let mut content = bucket.content();
     match method {
-        Method::GET if key.is_empty() => content.list(uri.query().unwrap_or_default()),
+        Method::GET if key.is_empty() => content.list(&query),
         Method::PUT => {
             let only_new = headers
                 .get("if-none-match")
@@ -119,11 +122,8 @@ async fn serve(
 }
 
 impl Content {
-    fn list(&mut self, query: &str) -> Response {
+    fn list(&mut self, query: &BTreeMap<String, String>) -> Response {
         self.pages += 1;
-        let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect();
         let prefix = query.get("prefix").cloned().unwrap_or_default();
         let after = query.get("continuation-token").cloned().unwrap_or_default();
         let keys = self.objects.iter();
