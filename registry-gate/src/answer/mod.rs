@@ -7,13 +7,14 @@ mod read;
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use crate::access::Permit;
 use crate::fault::Failure;
 use crate::gate::Parts;
-use crate::notices::NPM_NOTICE;
+use crate::notices::{NOT_KEPT, NPM_NOTICE};
 use crate::route::Route;
 
 /// Answers a request for a route.
@@ -68,6 +69,9 @@ fn with_notice(gate: &Parts, permit: &Permit, mut answer: Response) -> Response 
     let shown = answer.status() != StatusCode::NOT_MODIFIED;
     if let Some(notice) = gate.rule.notice(permit.caller(), shown) {
         answer.headers_mut().insert(NPM_NOTICE, notice);
+        if shown {
+            answer.headers_mut().insert(CACHE_CONTROL, NOT_KEPT);
+        }
     }
     answer
 }
