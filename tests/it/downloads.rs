@@ -198,13 +198,11 @@ async fn all(plane: &Plane, query: &str) -> Vec<Value> {
             .iter()
             .map(|sum| sum["count"].as_u64().unwrap())
             .sum::<u64>();
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => {
-                assert_eq!(page["total"], total);
-                return sums;
-            }
-        }
+        let Some(next) = page["nextCursor"].as_str() else {
+            assert_eq!(page["total"], total);
+            return sums;
+        };
+        cursor = format!("&cursor={next}");
     }
 }
 
