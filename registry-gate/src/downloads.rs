@@ -48,7 +48,7 @@ const WRITE_EVERY: Duration = Duration::from_millis(500);
 /// How often what was written is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// The longest wait after failures.
-const WAIT_MAX: Duration = Duration::from_mins(1);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a process that ends tries to tell the last of it. The rest is told by the next one.
 const LAST_WORD: Duration = Duration::from_secs(2);
 

@@ -1,8 +1,9 @@
 //! What boxes are warned of: that their license expires soon, or goes on for a grace alone.
 //!
-//! npm prints the header `npm-notice` of each document that it did not have. An install reads
-//! many at once, so a license is told by one of them every few seconds, and by every answer that
-//! npm prints nothing of.
+//! npm prints the header `npm-notice` of each answer, but of none that it keeps in its cache or
+//! takes from there. So a document that shall be read may not be kept, and as an install reads
+//! many at once, only one of them every few seconds is such a one. An answer without a body, which
+//! npm prints nothing of, always says it: others may.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,6 +16,8 @@ use jiff::tz::TimeZone;
 
 /// The header that npm prints.
 pub(crate) const NPM_NOTICE: HeaderName = HeaderName::from_static("npm-notice");
+/// What lets npm print it.
+pub(crate) const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
 /// After a whole document has told it, the next one tells it so many seconds later.
 const AGAIN_AFTER: i64 = 5;
 

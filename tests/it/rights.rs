@@ -12,15 +12,16 @@ use tests::SMALL;
 use tests::plane::Plane;
 use tower::ServiceExt;
 
-/// Served beside what the document tells of: the names that boxes of the Potter platform know,
+/// Served beside what the document tells of: the names that the Potter platform knows,
 /// and the document itself. At `/` stands the answer to every other path.
-const UNDOCUMENTED: [&str; 6] = [
+const UNDOCUMENTED: [&str; 7] = [
     "/",
     "/docs",
     "/license/activate",
     "/license/jwks",
     "/license/keys",
     "/openapi.json",
+    "/telemetry/download",
 ];
 
 /// An operation: its method, its path as the document has it, and what it is documented with.

@@ -26,8 +26,8 @@ pub(super) struct BatchRequest {
     /// The same each time the batch is sent, and of no other.
     #[schema(min_length = 1, max_length = 100)]
     batch_id: String,
-    /// What was downloaded.
-    #[schema(min_items = 1, max_items = 1000)]
+    /// What was downloaded, 1000 records at most.
+    #[schema(min_items = 1)]
     records: Vec<RecordRequest>,
 }
 

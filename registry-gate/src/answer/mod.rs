@@ -12,14 +12,14 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts as Head;
 use serde_json::json;
 
 use crate::access::Permit;
 use crate::fault::Failure;
 use crate::gate::Parts;
-use crate::notices::NPM_NOTICE;
+use crate::notices::{NOT_KEPT, NPM_NOTICE};
 use crate::refusal::Refusal;
 use crate::route::Route;
 
@@ -104,6 +104,9 @@ fn with_notice(gate: &Parts, permit: &Permit, mut answer: Response) -> Response 
     let shown = answer.status() != StatusCode::NOT_MODIFIED;
     if let Some(notice) = gate.rule.notice(permit.caller(), shown) {
         answer.headers_mut().insert(NPM_NOTICE, notice);
+        if shown {
+            answer.headers_mut().insert(CACHE_CONTROL, NOT_KEPT);
+        }
     }
     answer
 }

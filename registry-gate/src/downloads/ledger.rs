@@ -215,9 +215,10 @@ impl Ledger {
     fn fold(&mut self) -> Result<u64, LedgerError> {
         self.remove_covered()?;
         let folded: Vec<(u64, Entry)> = self.unsealed().collect();
-        let ([(_, first), .., (last, _)], mut lost) = (folded.as_slice(), 0) else {
+        let [(_, first), .., (newest, _)] = folded.as_slice() else {
             return Ok(0);
         };
+        let mut lost = 0;
         let mut sums: BTreeMap<Key, u64> = BTreeMap::new();
         for (to, _) in &folded {
             let records = self.read(*to)?.map_or_else(Vec::new, |batch| batch.records);
@@ -233,10 +234,10 @@ impl Ledger {
                 }
             }
         }
-        self.put(first.from, *last, sums)?;
+        self.put(first.from, *newest, sums)?;
         for (to, entry) in &folded {
             self.covered.push((entry.from, *to));
-            if to != last {
+            if to != newest {
                 self.files.remove(to);
             }
         }

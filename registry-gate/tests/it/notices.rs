@@ -93,8 +93,13 @@ async fn an_install_is_told_once_and_what_npm_does_not_print_changes_nothing() {
         let answer = known(&world, &token, &etag).await;
         assert_eq!(answer.status, 304);
         assert_ne!(answer.header("npm-notice"), "");
+        assert_eq!(answer.header("cache-control"), "private, no-cache");
     }
-    assert_ne!(notice(&world, &token).await, "");
+    // npm prints nothing of what it keeps.
+    let told = world.get("/@acme%2forder", &token).await;
+    assert_ne!(told.header("npm-notice"), "");
+    assert_eq!(told.header("cache-control"), "private, no-store");
+    assert_eq!(told.header("etag"), etag);
     let paths = [
         "/@acme%2forder",
         "/@acme%2forder/1.0.0",
@@ -106,6 +111,7 @@ async fn an_install_is_told_once_and_what_npm_does_not_print_changes_nothing() {
             (answer.status.as_u16(), answer.header("npm-notice")),
             (200, "")
         );
+        assert_eq!(answer.header("cache-control"), "private, no-cache");
     }
     world.clock.advance_seconds(5);
     let release = request(Method::GET, paths[1], &token);

@@ -131,7 +131,9 @@ fn without_room_what_has_a_record_counts_on_and_the_rest_is_said_to_be_lost() {
     let ids: BTreeSet<_> = batches.iter().map(|batch| &batch.batch_id).collect();
     assert_eq!(ids.len(), batches.len());
     let mut plane = Plane::default();
-    batches.into_iter().for_each(|batch| plane.take(batch));
+    for batch in batches {
+        plane.take(batch);
+    }
     assert_eq!(plane.sums["lic_7"], 2);
     assert_eq!(plane.sums.len(), KEPT_MAX);
 }
