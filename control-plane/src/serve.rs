@@ -59,7 +59,7 @@ pub struct Server {
     pub new_operator_token: Option<(SecretString, PathBuf)>,
     operations: Arc<Operations>,
     control_plane: (TcpListener, Router),
-    gate: (TcpListener, Router),
+    gate: (TcpListener, Gate),
     tls: Option<Tls>,
     life: (Stopper, Lifecycle),
     shutdown_delay: Duration,
@@ -156,7 +156,7 @@ impl Server {
                     life.1.clone(),
                 ),
             ),
-            gate: (gate_listener, gate.router()),
+            gate: (gate_listener, gate),
             tls,
             life,
             shutdown_delay,
@@ -184,8 +184,8 @@ impl Server {
         let (listener, router) = self.control_plane;
         let control_plane = server::Server::new(listener, self.tls.clone())
             .serve_with_peers(router, life.clone().ending());
-        let (listener, router) = self.gate;
-        let gate = server::Server::new(listener, self.tls).serve(router, life.ending());
+        let (listener, gate) = self.gate;
+        let gate = server::Server::new(listener, self.tls).serve(gate, life.ending());
         let servers = async { tokio::try_join!(control_plane, gate) };
         tokio::pin!(servers);
         let delay = self.shutdown_delay;

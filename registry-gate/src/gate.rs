@@ -1,21 +1,27 @@
 //! The gate put together: one handler behind one grammar.
 
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use activation_token::clock::Clock;
-use axum::Router;
-use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method};
 use manifest::PackageName;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::Service;
 
 use crate::access::Rule;
 use crate::answer;
 use crate::config::{ConfigError, GateConfig};
-use crate::fault::{self, Failure, REQUEST_ID};
+use crate::fault::{self, REQUEST_ID};
 use crate::hosted::Hosted;
 use crate::packages::Packages;
 use crate::packument::PublicUrl;
@@ -77,35 +83,60 @@ impl Gate {
         self.0.rule.may_read(headers, name).is_ok()
     }
 
-    /// The whole gate as one service. Paths are read here and not by the router, which would
-    /// decode them first.
+    /// The gate as a router, to be called or to be put beside others.
     pub fn router(&self) -> Router {
-        Router::new()
-            .fallback(serve)
-            .with_state(self.clone())
-            .layer(CatchPanicLayer::custom(|_| {
-                let id = fault::request_id(&HeaderMap::new());
+        Router::new().fallback_service(self.clone())
+    }
+
+    /// The answer to a request. Paths are read here and by no router, which would decode them
+    /// first.
+    async fn answer(self, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        let answer = async {
+            match Route::parse(&head.method, head.uri.path()) {
+                Ok(route) => answer::to(&self.0, route, &head.headers, body).await,
+                Err(error) => Err(refusal(error).into()),
+            }
+        };
+        // What a panic leaves half-done goes away with the request.
+        let mut response = match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => failure.into_answer(&head.headers),
+            Err(_) => {
+                let id = fault::request_id(&head.headers);
                 tracing::error!(request_id = ?id, "request panicked");
                 fault::internal(&id)
-            }))
+            }
+        };
+        if let Some(id) = fault::own_id(&head.headers) {
+            response.headers_mut().insert(REQUEST_ID, id.clone());
+        }
+        if head.method == Method::HEAD {
+            response = without_body(response);
+        }
+        response
     }
 }
 
-async fn serve(State(gate): State<Gate>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let mut response = match Route::parse(&head.method, head.uri.path()) {
-        Ok(route) => answer::to(&gate.0, route, &head.headers, body)
-            .await
-            .unwrap_or_else(|failure| failure.into_answer(&head.headers)),
-        Err(error) => Failure::from(refusal(error)).into_answer(&head.headers),
-    };
-    if let Some(id) = fault::own_id(&head.headers) {
-        response.headers_mut().insert(REQUEST_ID, id.clone());
+/// A service of its own and no router around it, which would cost every request a little.
+impl<B> Service<Request<B>> for Gate
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
-    if head.method == Method::HEAD {
-        response = without_body(response);
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gate = self.clone();
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(gate.answer(request).await) })
     }
-    response
 }
 
 fn refusal(error: RouteError) -> Refusal {

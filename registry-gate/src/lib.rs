@@ -22,6 +22,7 @@ mod archive;
 mod config;
 mod document;
 mod fault;
+mod file_body;
 mod follow;
 mod gate;
 mod grant;

@@ -1,13 +1,10 @@
 //! Where a package comes from: the store if it has any release of it, else the upstream. The
 //! two are never merged, so nobody outside can add a version to a package of the vendor's own.
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
 use object_store::{GetResult, GetResultPayload};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -15,6 +12,7 @@ use semver::Version;
 
 use crate::access::Permit;
 use crate::fault::{Failure, Fault};
+use crate::file_body::file_body;
 use crate::hosted::Hosted;
 use crate::integrity::Integrity;
 use crate::packument::{Package, Release};
@@ -23,8 +21,6 @@ use crate::upstream::Upstream;
 
 /// Tarballs up to this size are kept in memory, in bytes.
 const KEPT_BYTES_MAX: u64 = 256 * 1024;
-/// How much of a file is read at a time, in bytes.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// All packages that the gate can serve.
 pub(crate) struct Packages {
@@ -129,26 +125,12 @@ impl Tarball {
             bytes: object.meta.size,
             body: match object.payload {
                 GetResultPayload::File(file, _) => {
-                    Body::from_stream(stream::try_unfold(file, chunk))
+                    file_body(file, object.range.start, object.range.end)
                 }
                 GetResultPayload::Stream(stream) => Body::from_stream(stream),
             },
         }
     }
-}
-
-/// The next piece of a file, read where waiting for a disk holds nobody up.
-async fn chunk(mut file: File) -> std::io::Result<Option<(Bytes, File)>> {
-    let read = move || {
-        let mut bytes = Vec::with_capacity(CHUNK_BYTES);
-        Read::by_ref(&mut file)
-            .take(CHUNK_BYTES as u64)
-            .read_to_end(&mut bytes)?;
-        Ok((!bytes.is_empty()).then(|| (Bytes::from(bytes), file)))
-    };
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(std::io::Error::other)?
 }
 
 /// A tarball weighs its bytes.
