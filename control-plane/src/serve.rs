@@ -208,7 +208,7 @@ impl Server {
             .serve_with_peers(router, life.clone().ending());
         let (listener, gate) = self.gate;
         background.spawn(gate.clone().keep_metrics());
-        let gate = server::Server::new(listener, self.tls).serve(gate.router(), life.ending());
+        let gate = server::Server::new(listener, self.tls).serve(gate, life.ending());
         let servers = async { tokio::try_join!(control_plane, gate) };
         tokio::pin!(servers);
         let delay = self.shutdown_delay;

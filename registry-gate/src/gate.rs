@@ -1,26 +1,31 @@
 //! The gate put together: one handler behind one grammar.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use activation_token::clock::Clock;
-use axum::Router;
-use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use manifest::PackageName;
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::Service;
 
 use crate::access::Rule;
 use crate::answer;
 use crate::config::{ConfigError, GateConfig};
 use crate::downloads::{Download, Downloads};
-use crate::fault::{self, Failure, REQUEST_ID};
+use crate::fault::{self, REQUEST_ID};
 use crate::hosted::Hosted;
 use crate::observe::{MetricsPage, Noted, Pulse, Tally};
 use crate::packages::{Behind, Packages};
@@ -121,52 +126,77 @@ impl Gate {
         }
     }
 
-    /// The whole gate as one service. Paths are read here and not by the router, which would
-    /// decode them first.
+    /// The gate as a router, to be called or to be put beside others.
     pub fn router(&self) -> Router {
-        Router::new()
-            .fallback(serve)
-            .with_state(self.clone())
-            .layer(CatchPanicLayer::custom(|_| {
-                let id = fault::request_id(&HeaderMap::new());
+        Router::new().fallback_service(self.clone())
+    }
+
+    /// The answer to a request. Paths are read here and by no router, which would decode them
+    /// first.
+    async fn answer(self, request: Request) -> Response {
+        let (mut head, body) = request.into_parts();
+        if head.method == Method::HEAD {
+            // Parts are for GET alone.
+            head.headers.remove(RANGE);
+        }
+        let route = Route::parse(&head.method, head.uri.path());
+        let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
+        let noted = Noted::begin(route.as_ref().ok());
+        let answer = async {
+            match route {
+                Ok(route) => answer::to(&self.0, route, &head, body).await,
+                Err(error) => Err(Refusal::from(error).into()),
+            }
+        };
+        // What a panic leaves half-done goes away with the request.
+        let mut response = match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => failure.into_answer(&head.headers),
+            Err(_) => {
+                let id = fault::request_id(&head.headers);
                 tracing::error!(request_id = ?id, "request panicked");
                 fault::internal(&id)
-            }))
+            }
+        };
+        if let Some(id) = fault::own_id(&head.headers) {
+            response.headers_mut().insert(REQUEST_ID, id.clone());
+        }
+        self.0.tally.count(kind, &head.method, &response);
+        if let Some(noted) = noted {
+            noted.end(kind, &self.0.rule, &head.headers, &mut response);
+        }
+        if let Some(download) = response.extensions_mut().remove::<Download>()
+            && let Some(downloads) = &self.0.downloads
+            && Download::counts(&head.method, &response)
+        {
+            downloads.note(download);
+        }
+        if head.method == Method::HEAD {
+            response = without_body(response);
+        }
+        response
     }
 }
 
-async fn serve(State(gate): State<Gate>, request: Request) -> Response {
-    let (mut head, body) = request.into_parts();
-    if head.method == Method::HEAD {
-        // Parts are for GET alone.
-        head.headers.remove(RANGE);
+/// A service of its own and no router around it, which would cost every request a little.
+impl<B> Service<Request<B>> for Gate
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
-    let route = Route::parse(&head.method, head.uri.path());
-    let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
-    let noted = Noted::begin(route.as_ref().ok());
-    let mut response = match route {
-        Ok(route) => answer::to(&gate.0, route, &head, body)
-            .await
-            .unwrap_or_else(|failure| failure.into_answer(&head.headers)),
-        Err(error) => Failure::from(Refusal::from(error)).into_answer(&head.headers),
-    };
-    if let Some(id) = fault::own_id(&head.headers) {
-        response.headers_mut().insert(REQUEST_ID, id.clone());
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gate = self.clone();
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(gate.answer(request).await) })
     }
-    gate.0.tally.count(kind, &head.method, &response);
-    if let Some(noted) = noted {
-        noted.end(kind, &gate.0.rule, &head.headers, &mut response);
-    }
-    if let Some(download) = response.extensions_mut().remove::<Download>()
-        && let Some(downloads) = &gate.0.downloads
-        && Download::counts(&head.method, &response)
-    {
-        downloads.note(download);
-    }
-    if head.method == Method::HEAD {
-        response = without_body(response);
-    }
-    response
 }
 
 /// The answer to HEAD: as to GET, with the length and without the bytes.

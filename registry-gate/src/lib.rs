@@ -27,6 +27,7 @@ mod config;
 mod document;
 mod downloads;
 mod fault;
+mod file_body;
 mod flights;
 mod follow;
 #[cfg(any(test, fuzzing))]

@@ -226,9 +226,7 @@ async fn main() -> anyhow::Result<()> {
     std::io::stdout()
         .write_all(ready.as_bytes())
         .context("writing to stdout")?;
-    let served = Server::new(listener, tls)
-        .serve(gate.router(), life.ending())
-        .await;
+    let served = Server::new(listener, tls).serve(gate, life.ending()).await;
     following.abort();
     drop(served_all);
     keeping.await.context("keeping downloads")?;

@@ -2,20 +2,16 @@
 //! whole or in part.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{BoxStream, StreamExt};
 use object_store::{GetResult, GetResultPayload};
 
 use crate::cache::Held;
-
-/// How much of a file is read at a time, in bytes.
-const CHUNK_BYTES: u64 = 256 * 1024;
+use crate::file_body::file_body;
 
 /// See the module.
 pub(crate) struct Tarball {
@@ -46,10 +42,7 @@ impl Tarball {
                 let at = |position| usize::try_from(position).unwrap_or(bytes.len());
                 Body::from(bytes.slice(at(start)..at(end)))
             }
-            Source::File(file) => {
-                let pieces = stream::try_unfold(start, move |at| piece(Arc::clone(&file), at, end));
-                Body::from_stream(pieces)
-            }
+            Source::File(file) => file_body(file, start, end),
             Source::Stream(stream) => Body::from_stream(part(stream, start..end)),
         }
     }
@@ -84,23 +77,6 @@ impl From<Held> for Tarball {
     }
 }
 
-/// The next piece of a file, read where waiting for a disk holds nobody up. A file that ends too
-/// early is an error, so that nobody takes a part for the whole.
-async fn piece(file: Arc<File>, at: u64, end: u64) -> io::Result<Option<(Bytes, u64)>> {
-    if at >= end {
-        return Ok(None);
-    }
-    let read = move || {
-        let length = CHUNK_BYTES.min(end - at);
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, at)?;
-        Ok(Some((Bytes::from(bytes), at + length)))
-    };
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(io::Error::other)?
-}
-
 /// Cuts a range out of a stream.
 fn part(
     stream: BoxStream<'static, object_store::Result<Bytes>>,
@@ -129,6 +105,7 @@ fn part(
 mod tests {
     use std::io::Write;
 
+    use futures_util::stream;
     use http_body_util::BodyExt;
 
     use super::*;

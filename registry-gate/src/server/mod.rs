@@ -6,11 +6,13 @@ mod lifecycle;
 mod signals;
 mod tls;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use axum::Router;
+use axum::response::Response;
+use axum::{Router, ServiceExt};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::service::{MakeService, SendService};
 use axum_server::tls_rustls::RustlsAcceptor;
@@ -18,6 +20,7 @@ use axum_server::{Handle, from_tcp};
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
+use tower::Service;
 
 pub use lifecycle::{Lifecycle, Stopper, lifecycle};
 pub use signals::stop_signal;
@@ -30,6 +33,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests may go on after the shutdown has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest head of a request, and how much of an answer waits for a slow client, in bytes.
+const BUFFER_BYTES: usize = 128 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 
@@ -41,11 +46,15 @@ pub struct Server {
 }
 
 /// Serves `app` over HTTP until `shutdown` ends, then finishes the requests in hand.
-pub async fn serve(
+pub async fn serve<S>(
     listener: TcpListener,
-    app: Router,
+    app: S,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     Server::new(listener, None).serve(app, shutdown).await
 }
 
@@ -56,11 +65,18 @@ impl Server {
     }
 
     /// Serves `app` until `shutdown` ends, then finishes the requests in hand.
-    pub async fn serve(
+    pub async fn serve<S>(
         self,
-        app: Router,
+        app: S,
         shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
+    ) -> io::Result<()>
+    where
+        S: Service<Request<Incoming>, Response = Response, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+    {
         self.run(app.into_make_service(), shutdown).await
     }
 
@@ -99,6 +115,7 @@ impl Server {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(BUFFER_BYTES)
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
