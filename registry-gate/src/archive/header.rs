@@ -47,6 +47,11 @@ const PREFIX: (usize, usize) = (345, 155);
 /// The prefix where times stand after it.
 const SHORT_PREFIX: (usize, usize) = (345, 130);
 
+/// Where further numbers begin: mode, owner, group, time, device.
+const NUMBERS: [usize; 6] = [100, 108, 116, 136, 329, 337];
+/// Further times, where the prefix is short.
+const TIMES: [usize; 2] = [476, 488];
+
 /// Reads a header for itself.
 pub(super) fn kind(header: &Header) -> Result<Kind, ArchiveError> {
     let bytes = header.as_bytes();
@@ -56,6 +61,12 @@ pub(super) fn kind(header: &Header) -> Result<Kind, ArchiveError> {
     };
     // Some read a checksum without an end into the fields that follow it.
     if !number(SIZE, SIZE.1) || !number(CHECKSUM, CHECKSUM.1 - 1) {
+        return Err(ArchiveError::Ambiguous);
+    }
+    // Numbers in binary are no numbers to some, who then pass over the whole entry.
+    let is_binary = |at: &usize| bytes.get(*at).is_some_and(|first| *first >= 0x80);
+    let is_prefix_long = bytes.get(SHORT_PREFIX.0 + SHORT_PREFIX.1) != Some(&0);
+    if NUMBERS.iter().any(is_binary) || !is_prefix_long && TIMES.iter().any(is_binary) {
         return Err(ArchiveError::Ambiguous);
     }
     // A header without a name is no header to some, who take what follows for the next one.
