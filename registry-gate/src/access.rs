@@ -4,6 +4,7 @@
 //! A [`Permit`] is the proof that the rule was asked and said yes. It is made here and nowhere
 //! else, and what serves or stores packages demands one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use activation_token::TokenError;
@@ -12,7 +13,7 @@ use activation_token::credential::CredentialKind;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
-use manifest::PackageName;
+use manifest::{PackageName, PackageSet};
 
 use crate::grant::Grant;
 use crate::refusal::Refusal;
@@ -182,34 +183,43 @@ impl Rule {
         })?
     }
 
+    /// The gated scope, with its `@`.
+    pub(crate) fn scope(&self) -> Result<String, Refusal> {
+        self.with_view(|view, _| view.scope().to_owned())
+    }
+
     /// Of the packages that the caller may read, those whose names fit, in order: a page of them,
-    /// and how many there are. Of a publisher's, who may read all, those of the highest tier.
+    /// and how many there are. Of a publisher's, who may read all, those of the highest tier and
+    /// those that are published.
     pub(crate) fn readable(
         &self,
         headers: &HeaderMap,
+        published: &BTreeSet<PackageName>,
         fits: impl Fn(&str) -> bool,
         from: usize,
         size: usize,
     ) -> Result<(Vec<Permit>, usize), Refusal> {
         self.with_view(|view, now| {
             let caller = self.identify(view, headers, now)?;
-            let set = match &caller {
-                Caller::Box(token) => view
-                    .packages(token)
-                    .ok_or_else(|| unknown_set(view, token))?,
-                Caller::Publisher(_) => match view.highest_tier() {
-                    Some(set) => set,
-                    None => return Ok((Vec::new(), 0)),
-                },
+            let names: Vec<&PackageName> = match &caller {
+                Caller::Box(grant) => {
+                    let set = view.packages(grant);
+                    let set = set.ok_or_else(|| unknown_set(view, grant))?;
+                    set.iter().filter(|name| fits(name.as_str())).collect()
+                }
+                Caller::Publisher(_) => {
+                    let tier = view.highest_tier().into_iter().flat_map(PackageSet::iter);
+                    let all: BTreeSet<_> = tier.chain(published).collect();
+                    all.into_iter().filter(|name| fits(name.as_str())).collect()
+                }
             };
-            let all = || set.iter().filter(|name| fits(name.as_str()));
-            let page = all().skip(from).take(size).cloned();
-            let permit = |name| Permit {
-                name,
+            let page = names.iter().skip(from).take(size);
+            let permit = |name: &&PackageName| Permit {
+                name: (*name).clone(),
                 caller: caller.clone(),
                 gated: true,
             };
-            Ok((page.map(permit).collect(), all().count()))
+            Ok((page.map(permit).collect(), names.len()))
         })?
     }
 

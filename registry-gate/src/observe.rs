@@ -22,6 +22,7 @@ use crate::access::Rule;
 use crate::fault::{self, REQUEST_ID};
 use crate::refusal::Code;
 use crate::route::{Kind, Route};
+use crate::upstream::figures;
 
 /// Answers, by kind of route and class of status.
 const ANSWERS: &str = "tollgate_gate_answers_total";
@@ -79,6 +80,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new() -> Self {
         describe();
+        figures::describe();
         let of_kind = |kind: Kind| {
             CLASSES.map(|status| counter!(ANSWERS, "route" => kind.as_str(), "status" => status))
         };

@@ -172,6 +172,7 @@ pub(crate) struct Package {
     tags_document: Document,
     tags: BTreeMap<String, Version>,
     releases: BTreeMap<Version, Arc<Release>>,
+    modified: Option<Box<str>>,
 }
 
 /// The full form. What it has beside its own members comes last.
@@ -236,6 +237,7 @@ impl Package {
             tags_document: Document::render(JSON, &full.tags)?,
             tags,
             releases,
+            modified: modified.map(Into::into),
         })
     }
 
@@ -246,6 +248,11 @@ impl Package {
         } else {
             &self.full
         }
+    }
+
+    /// When anything of it changed last, as its source says.
+    pub(crate) fn modified(&self) -> Option<&str> {
+        self.modified.as_deref()
     }
 
     /// Where the dist-tags point.

@@ -125,6 +125,15 @@ impl Store {
             .await
     }
 
+    /// The names of a scope that anything was ever published under.
+    pub(crate) async fn names(&self, scope: &str) -> Result<BTreeSet<PackageName>, Fault> {
+        let folder = Path::from_iter(["packages", scope]);
+        let list = self.objects.list_with_delimiter(Some(&folder)).await;
+        let list = list.map_err(|error| Fault::new(format!("listing {folder}"), error))?;
+        let name = |path: &Path| PackageName::parse(&format!("{scope}/{}", path.filename()?)).ok();
+        Ok(list.common_prefixes.iter().filter_map(name).collect())
+    }
+
     /// Stores a change under a number, unless there is one.
     pub(crate) async fn change(
         &self,

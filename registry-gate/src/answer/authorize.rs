@@ -9,7 +9,7 @@
 //! ```
 
 use axum::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::request::Parts as Head;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use manifest::PackageName;
@@ -147,6 +147,8 @@ fn pass(passed: &Passed) -> Response {
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Said, because HTTP/1.1 would say it and HTTP/2 would not.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     for (name, value) in told {
         // Ids hold no control characters.
         if let Some(Ok(value)) = value.map(|text| HeaderValue::from_bytes(text.as_bytes())) {

@@ -1,5 +1,7 @@
 //! Searching: among the names that the caller may have, and nothing is told of any other.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -9,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::access::Permit;
+use crate::access::{Caller, Permit};
 use crate::fault::Failure;
 use crate::gate::Parts;
 use crate::packument::{Members, Package};
@@ -78,7 +80,18 @@ pub(super) async fn search(
 ) -> Result<Response, Failure> {
     let query = Query::read(query.unwrap_or_default());
     let fits = |name: &str| query.fits(name);
-    let (permits, total) = gate.rule.readable(headers, fits, query.from, query.size)?;
+    let published = match gate.rule.caller(headers)? {
+        Caller::Box(_) => BTreeSet::new(),
+        Caller::Publisher(_) => {
+            gate.packages
+                .hosted
+                .store()
+                .names(&gate.rule.scope()?)
+                .await?
+        }
+    };
+    let rule = &gate.rule;
+    let (permits, total) = rule.readable(headers, &published, fits, query.from, query.size)?;
     let hits = stream::iter(permits).map(|permit| async move { hit(gate, &permit).await });
     let hits: Vec<Option<Hit>> = hits.buffered(LOOKUPS_AT_ONCE).try_collect().await?;
     let hits: Vec<Hit> = hits.into_iter().flatten().collect();
@@ -116,6 +129,11 @@ fn describe(permit: &Permit, package: &Package) -> Option<Hit> {
             result.insert(member.to_owned(), value);
         }
     }
+    result.extend(
+        package
+            .modified()
+            .map(|time| ("date".to_owned(), json!(time))),
+    );
     // npm takes these for granted.
     result.insert("maintainers".to_owned(), json!([]));
     result.insert("publisher".to_owned(), json!({ "username": "" }));

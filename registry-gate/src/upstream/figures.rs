@@ -35,7 +35,6 @@ pub(super) enum Lookup {
 }
 
 /// Tells the recorder what the numbers mean; to be called once it is there.
-#[expect(dead_code, reason = "called where the recorder is made")]
 pub(crate) fn describe() {
     describe_counter!(
         REQUESTS,
