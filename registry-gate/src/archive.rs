@@ -8,6 +8,7 @@ mod place;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
 use tar::Archive;
 
 use header::{Ahead, Kind};
@@ -17,6 +18,8 @@ use place::{Place, place};
 const ENTRIES_MAX: u64 = 50_000;
 /// The largest `package.json`, in bytes.
 const PACKAGE_JSON_BYTES_MAX: u64 = 1024 * 1024;
+/// How much of a readme is kept, in bytes.
+const README_BYTES_MAX: u64 = 64 * 1024;
 /// An archive may always unpack to so many bytes, however small it is …
 const UNPACKED_BYTES_FLOOR: u64 = 16 * 1024 * 1024;
 /// … and beyond that to so many times its own size.
@@ -27,10 +30,21 @@ const UNPACKED_RATIO_MAX: u64 = 100;
 pub(crate) struct Contents {
     /// The bytes of `package/package.json`.
     pub(crate) package_json: Vec<u8>,
+    /// Its readme, if it has one.
+    pub(crate) readme: Option<Readme>,
     /// How many files it has.
     pub(crate) file_count: u64,
     /// Their size altogether, in bytes.
     pub(crate) unpacked_bytes: u64,
+}
+
+/// What people are to read of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Readme {
+    /// The file's name in the package.
+    pub(crate) file: String,
+    /// Its text, or the beginning of a long one.
+    pub(crate) text: String,
 }
 
 /// Why an archive is not taken.
@@ -70,7 +84,7 @@ pub(crate) fn read(tarball: &[u8]) -> Result<Contents, ArchiveError> {
         inner: MultiGzDecoder::new(tarball),
         left: bytes_max,
     });
-    let mut package_json = None;
+    let (mut package_json, mut readme) = (None, None);
     let (mut entries, mut file_count, mut unpacked_bytes) = (0, 0, 0_u64);
     let mut ahead = Ahead::default();
     // Raw: the headers that say something about the next entry are read here, strictly.
@@ -103,6 +117,15 @@ pub(crate) fn read(tarball: &[u8]) -> Result<Contents, ArchiveError> {
             entry.read_to_end(&mut bytes)?;
             package_json = Some(bytes);
         }
+        if place == Place::Readme && readme.is_none() {
+            let file = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            let mut bytes = Vec::new();
+            (&mut entry).take(README_BYTES_MAX).read_to_end(&mut bytes)?;
+            readme = Some(Readme {
+                file: String::from_utf8_lossy(file).into_owned(),
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            });
+        }
     }
     if !ahead.is_empty() {
         return Err(ArchiveError::Ambiguous);
@@ -110,6 +133,7 @@ pub(crate) fn read(tarball: &[u8]) -> Result<Contents, ArchiveError> {
     check_end(archive.into_inner())?;
     Ok(Contents {
         package_json: package_json.ok_or(ArchiveError::NoPackageJson)?,
+        readme,
         file_count,
         unpacked_bytes,
     })

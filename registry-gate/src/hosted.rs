@@ -148,9 +148,14 @@ impl Hosted {
         });
         let state = State::of(publishes.collect(), &changes);
         let revision = Revision::of(&listing);
+        // Read again and not kept: only the latest release's is shown.
+        let readme = match state.tags.get(&Tag::latest()) {
+            Some(latest) => self.store.record(permit, latest).await?.readme,
+            None => None,
+        };
         let (name, public_url) = (permit.name().clone(), self.public_url.clone());
         let rendering = move || {
-            let package = render::package(&name, &releases, &state, &revision, &public_url)
+            let package = render::package(&name, &releases, &state, &revision, readme, &public_url)
                 .map_err(|error| Fault::new(format!("rendering {name}"), error))?;
             Ok(Some(Arc::new(Shown {
                 package: Arc::new(package),

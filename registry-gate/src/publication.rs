@@ -11,7 +11,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::archive::{self, ArchiveError};
+use crate::archive::{self, ArchiveError, Readme};
 use crate::integrity::Integrity;
 use crate::route::parse_version;
 use crate::tag::Tag;
@@ -23,6 +23,7 @@ pub(crate) struct Publication {
     pub(crate) tags: BTreeSet<Tag>,
     /// The release's manifest with `dist`, as clients get it but for the tarball's address.
     pub(crate) manifest: Map<String, Value>,
+    pub(crate) readme: Option<Readme>,
     pub(crate) integrity: Integrity,
     pub(crate) tarball: Bytes,
 }
@@ -137,6 +138,7 @@ impl Publication {
         });
         Ok(Self {
             manifest: to_manifest(own, name, &version, dist),
+            readme: contents.readme,
             version,
             tags,
             integrity,

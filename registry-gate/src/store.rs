@@ -34,6 +34,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
 use crate::access::{Permit, PublishPermit};
+use crate::archive::Readme;
 use crate::fault::{Failure, Fault};
 use crate::history::Change;
 use crate::integrity::Integrity;
@@ -76,6 +77,8 @@ pub(crate) struct Record {
     /// The dist-tags that this publish moved here.
     pub(crate) tags: BTreeSet<Tag>,
     pub(crate) manifest: Box<RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) readme: Option<Readme>,
 }
 
 /// What became of a file that was to be created.
@@ -115,6 +118,7 @@ impl Store {
             tags: publication.tags,
             manifest: to_raw_value(&publication.manifest)
                 .map_err(|error| Fault::new("writing a manifest", error))?,
+            readme: publication.readme,
         };
         let json =
             serde_json::to_vec(&record).map_err(|error| Fault::new("writing a release", error))?;

@@ -6,6 +6,8 @@ use super::ArchiveError;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     PackageJson,
+    /// Named so that registries show it. There may be several; the first one counts.
+    Readme,
     Elsewhere,
 }
 
@@ -33,12 +35,23 @@ pub(super) fn place(path: &[u8], is_folder: bool) -> Result<Place, ArchiveError>
     if path == "package/package.json" && !is_folder {
         return Ok(Place::PackageJson);
     }
+    if let (Some(name), None) = (parts.clone().next(), parts.clone().nth(1))
+        && !is_folder
+        && is_readme(name)
+    {
+        return Ok(Place::Readme);
+    }
     // The first part below `package/`: what is deeper cannot be the file, but a folder can stand
     // in its place.
     if parts.next().is_some_and(could_be_package_json) {
         return Err(ArchiveError::TwoPackageJsons);
     }
     Ok(Place::Elsewhere)
+}
+
+fn is_readme(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    matches!(&*name, "readme" | "readme.md" | "readme.markdown" | "readme.txt")
 }
 
 /// Whether a file system might take this name for `package.json`: letters that fold to those

@@ -356,3 +356,17 @@ fn an_archive_cannot_cost_more_than_its_bounds() {
         .collect();
     assert!(read_blocks(&[entries]).is_err());
 }
+
+#[test]
+fn the_first_readme_is_shown_and_a_long_one_in_part() {
+    let long = "ä".repeat(40 * 1024);
+    let contents = with(&[
+        file("package/docs/README.md", b"deeper"),
+        file("package/ReadMe.md", long.as_bytes()),
+        file("package/README", b"another"),
+    ]);
+    let readme = contents.unwrap().readme.unwrap();
+    assert_eq!(readme.file, "ReadMe.md");
+    assert!(long.starts_with(&readme.text) && readme.text.len() == 64 * 1024);
+    assert_eq!(with(&[]).unwrap().readme, None);
+}

@@ -11,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
 use super::Stored;
+use crate::archive::Readme;
 use crate::history::State;
 use crate::packument::{Members, Package, PublicUrl, Release};
 use crate::store::Listing;
@@ -56,6 +57,7 @@ pub(super) fn package(
     releases: &BTreeMap<Version, Stored>,
     state: &State,
     revision: &Revision,
+    readme: Option<Readme>,
     public_url: &PublicUrl,
 ) -> Result<Package, serde_json::Error> {
     let live = |version: &Version| state.live.contains(version);
@@ -73,6 +75,10 @@ pub(super) fn package(
     let times = times(live(), releases, state);
     rest.insert("time".to_owned(), to_raw_value(&times)?);
     rest.insert("_rev".to_owned(), to_raw_value(revision.as_str())?);
+    if let Some(Readme { file, text }) = readme {
+        rest.insert("readmeFilename".to_owned(), to_raw_value(&file)?);
+        rest.insert("readme".to_owned(), to_raw_value(&text)?);
+    }
     let shown = live().map(|(version, stored)| {
         let text = state.deprecated.get(version);
         let told =

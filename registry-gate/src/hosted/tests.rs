@@ -150,6 +150,7 @@ fn publication(version: &str) -> Publication {
         version: version.parse().unwrap(),
         tags: [Tag::latest()].into(),
         manifest: manifest.as_object().unwrap().clone(),
+        readme: None,
         integrity,
         tarball: tarball.into(),
     }
