@@ -71,6 +71,9 @@ struct Options {
     /// How often the control plane is asked while no change is heard of, in seconds.
     #[arg(long, env = "TOLLGATE_POLL_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     poll_seconds: u64,
+    /// Memory for tokens that were verified, in MiB; a million take about 400. 512 if not given.
+    #[arg(long, env = "TOLLGATE_TOKEN_CACHE_MIB", value_name = "MIB")]
+    token_cache_mib: Option<u32>,
 }
 
 #[tokio::main]
@@ -108,6 +111,9 @@ async fn main() -> anyhow::Result<()> {
     let (stopper, life) = lifecycle();
     let mut config = GateConfig::new(public_url.clone(), &options.data);
     config.lifecycle = Some(life.clone());
+    if let Some(mib) = options.token_cache_mib {
+        config.token_cache_bytes = u64::from(mib) * 1024 * 1024;
+    }
     if let Some(url) = options.upstream {
         let mut upstream = UpstreamConfig::new(url);
         upstream.token = options
