@@ -16,7 +16,9 @@ use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::reach::Reach;
 use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
-use registry_gate::{DownloadKeeper, Downloads, Gate, GateConfig, SnapshotSender, UpstreamConfig};
+use registry_gate::{
+    DownloadKeeper, Downloads, Gate, GateConfig, SnapshotSender, UpstreamConfig, UpstreamTimeouts,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -136,9 +138,12 @@ impl Server {
         head_note::write(&operations.store, &data).await?;
 
         let reach = Reach::allowing_internal(config.upstream_allow_internal);
+        let patience = Duration::from_secs(config.upstream_timeout.into());
+        let timeouts = UpstreamTimeouts::patient_for(patience);
         let behind = |url, token| UpstreamConfig {
             token,
             reach,
+            timeouts,
             ..UpstreamConfig::new(url)
         };
         let life = lifecycle();

@@ -120,7 +120,9 @@ pub(crate) fn read(tarball: &[u8]) -> Result<Contents, ArchiveError> {
         if place == Place::Readme && readme.is_none() {
             let file = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             let mut bytes = Vec::new();
-            (&mut entry).take(README_BYTES_MAX).read_to_end(&mut bytes)?;
+            (&mut entry)
+                .take(README_BYTES_MAX)
+                .read_to_end(&mut bytes)?;
             readme = Some(Readme {
                 file: String::from_utf8_lossy(file).into_owned(),
                 text: String::from_utf8_lossy(&bytes).into_owned(),

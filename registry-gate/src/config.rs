@@ -77,13 +77,24 @@ pub struct UpstreamTimeouts {
     pub tarball: Duration,
 }
 
+impl UpstreamTimeouts {
+    /// A document may take so long, and a tarball be silent for so long.
+    pub fn patient_for(patience: Duration) -> Self {
+        Self {
+            silence: patience,
+            document: patience,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for UpstreamTimeouts {
     /// A large tarball over a slow line takes minutes; no line is silent for half of one.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
             silence: Duration::from_secs(30),
-            document: Duration::from_mins(2),
+            document: Duration::from_secs(30),
             tarball: Duration::from_mins(15),
         }
     }

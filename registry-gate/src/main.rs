@@ -15,7 +15,7 @@ use registry_gate::reach::Reach;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
 use registry_gate::{
     Downloads, Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl,
-    UpstreamConfig,
+    UpstreamConfig, UpstreamTimeouts,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -80,6 +80,10 @@ struct Options {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     upstream_allow_internal: bool,
+    /// How long these registries may take for a package document, in seconds, and the longest
+    /// silence within a tarball.
+    #[arg(long, env = "TOLLGATE_UPSTREAM_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    upstream_timeout: u64,
     /// Room on disk for what these registries send, in MiB; 0 keeps nothing.
     #[arg(
         long,
@@ -136,6 +140,9 @@ struct Options {
     /// How often the control plane is asked while no change is heard of, in seconds.
     #[arg(long, env = "TOLLGATE_POLL_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     poll_seconds: u64,
+    /// Memory for tokens that were verified, in MiB; a million take about 400. 512 if not given.
+    #[arg(long, env = "TOLLGATE_TOKEN_CACHE_MIB", value_name = "MIB")]
+    token_cache_mib: Option<u32>,
 }
 
 #[tokio::main]
@@ -174,9 +181,13 @@ async fn main() -> anyhow::Result<()> {
     config.cache_bytes_max = u64::from(options.cache_mib) * 1024 * 1024;
     let behind = |url| UpstreamConfig {
         reach: Reach::allowing_internal(options.upstream_allow_internal),
+        timeouts: UpstreamTimeouts::patient_for(Duration::from_secs(options.upstream_timeout)),
         ..UpstreamConfig::new(url)
     };
     config.pass_through = options.pass_through.map(behind);
+    if let Some(mib) = options.token_cache_mib {
+        config.token_cache_bytes = u64::from(mib) * 1024 * 1024;
+    }
     if let Some(url) = options.upstream {
         let mut upstream = behind(url);
         upstream.token = options

@@ -63,6 +63,9 @@ settings! {
             default_missing_value = "true",
             value_parser = clap::builder::BoolishValueParser::new()
         ];
+    /// How long these registries may take for a package document, in seconds, 1 to 600, and the
+    /// longest silence within a tarball
+    upstream_timeout: u32 = "30", "SECONDS", "TOLLGATE_UPSTREAM_TIMEOUT";
     /// Room on disk for what these registries send, in MiB; 0 keeps nothing
     cache_mib: u32 = "10240", "MIB", "TOLLGATE_CACHE_MIB";
     /// A PostgreSQL URL; without it, an SQLite file in the data directory
@@ -142,6 +145,9 @@ impl Config {
             if url.as_ref().is_some_and(|url| !is_base(url)) {
                 bail!("`{name}` must be an http or https address without user, query and fragment");
             }
+        }
+        if !(1..=600).contains(&self.upstream_timeout) {
+            bail!("`upstream-timeout` must be 1 to 600 seconds");
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             bail!("`tls-cert` and `tls-key` belong together: give both or none");

@@ -51,7 +51,10 @@ pub(super) fn place(path: &[u8], is_folder: bool) -> Result<Place, ArchiveError>
 
 fn is_readme(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    matches!(&*name, "readme" | "readme.md" | "readme.markdown" | "readme.txt")
+    matches!(
+        &*name,
+        "readme" | "readme.md" | "readme.markdown" | "readme.txt"
+    )
 }
 
 /// Whether a file system might take this name for `package.json`: letters that fold to those
