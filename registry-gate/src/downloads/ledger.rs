@@ -70,10 +70,19 @@ pub(crate) struct Next {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
+    /// The file system said no to its use at all.
+    #[error("the place for downloads `{}` cannot be used", path.display())]
+    Place {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The file system said no.
     #[error("cannot {doing} `{}`", path.display())]
     File {
-        /// Read, write or use.
+        /// Read or write.
         doing: &'static str,
         /// What.
         path: PathBuf,
@@ -94,21 +103,24 @@ impl Ledger {
     pub(crate) fn open(dir: &Path, seed: [u8; 16]) -> Result<Self, LedgerError> {
         for nth in 0..GATES_MAX {
             let place = dir.join(nth.to_string());
+            let unusable = |source| LedgerError::Place {
+                path: place.clone(),
+                source,
+            };
             let mut builder = fs::DirBuilder::new();
             let made = builder.recursive(true).mode(0o700).create(&place);
-            made.map_err(|source| failed("use", &place, source))?;
-            let path = place.join("lock");
+            made.map_err(unusable)?;
             let lock = OpenOptions::new()
                 .create(true)
                 .truncate(false)
                 .write(true)
                 .mode(0o600)
-                .open(&path)
-                .map_err(|source| failed("use", &path, source))?;
+                .open(place.join("lock"))
+                .map_err(unusable)?;
             match lock.try_lock() {
                 Ok(()) => return Self::take_up(place, lock, seed),
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(source)) => return Err(failed("use", &path, source)),
+                Err(TryLockError::Error(source)) => return Err(unusable(source)),
             }
         }
         Err(LedgerError::Taken(dir.to_owned()))
