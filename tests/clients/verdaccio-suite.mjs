@@ -6,7 +6,7 @@
 //
 // node --import verdaccio-suite.mjs …/e2e-cli.js --registry URL --token TOKEN …
 import http from "node:http";
-import { register } from "node:module";
+import { register, syncBuiltinESMExports } from "node:module";
 
 const option = (name) => process.argv[process.argv.indexOf(name) + 1];
 const registry = new URL(option("--registry"));
@@ -22,6 +22,7 @@ globalThis.fetch = (resource, options = {}) => {
 const getAnywhere = http.get;
 http.get = (url, options, done) =>
   getAnywhere(url, { ...options, headers: { ...options.headers, authorization } }, done);
+syncBuiltinESMExports();
 
 const hooks = `
 const scope = "@verdaccio/";
