@@ -90,7 +90,8 @@ async fn schemathesis(tollgate: &Tollgate, token: &str, license: &str, arguments
         .args(["-m", "schemathesis.cli", "run"])
         .arg(format!("{}/openapi.json", tollgate.control_plane))
         .args(["-H", &format!("Authorization: Bearer {token}")])
-        .args(["--seed", "1", "--max-examples", "25", "--workers", "2"])
+        // One worker: Python 3.11 now and then fails to read its own source in two threads at once.
+        .args(["--seed", "1", "--max-examples", "25", "--workers", "1"])
         // It would wait for the end of a stream that has none.
         .args(["--exclude-path", "/v1/gate/changes"])
         .args([
