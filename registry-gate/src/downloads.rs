@@ -36,8 +36,6 @@ use self::tally::{Release, Tally};
 use crate::access::Permit;
 use crate::follow::{Backoff, Failing};
 
-/// Downloads that were noted.
-const DOWNLOADS: &str = "tollgate_gate_downloads_total";
 /// Downloads that will never be told of.
 const LOST: &str = "tollgate_gate_downloads_lost_total";
 /// Records on the disk that wait to be told.
@@ -151,7 +149,6 @@ impl Downloads {
 
     /// Notes a download.
     pub(crate) fn note(&self, download: Download) {
-        counter!(DOWNLOADS).increment(1);
         lost(self.0.note(download.0));
     }
 }

@@ -166,10 +166,12 @@ impl Gate {
             noted.end(kind, &self.0.rule, &head.headers, &mut response);
         }
         if let Some(download) = response.extensions_mut().remove::<Download>()
-            && let Some(downloads) = &self.0.downloads
             && Download::counts(&head.method, &response)
         {
-            downloads.note(download);
+            self.0.tally.download();
+            if let Some(downloads) = &self.0.downloads {
+                downloads.note(download);
+            }
         }
         if head.method == Method::HEAD {
             response = without_body(response);

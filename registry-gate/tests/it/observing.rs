@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use activation_token::clock::SettableClock;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use registry_gate::MetricsPage;
+use registry_gate::{Downloads, MetricsPage};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{World, publisher_token};
 
 #[tokio::test]
 async fn the_figures_are_for_whoever_has_the_token_for_them() {
@@ -16,7 +17,11 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).unwrap();
+    let noted = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+    let (downloads, _keeper) = Downloads::open(noted.path(), [7; 16], clock).unwrap();
     let world = World::with(|config| {
+        config.downloads = Some(downloads);
         config.metrics = Some(MetricsPage {
             token: SecretString::from("letmein"),
             render: Arc::new(move || handle.render()),
@@ -26,6 +31,8 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
     let basic = world.basic();
     let tarball = "/@acme/order/-/order-1.0.0.tgz";
     let bytes = world.get(tarball, &basic).await.body.len();
+    // A publisher's is no box's download, but bytes are bytes.
+    assert_eq!(world.get(tarball, &publisher_token()).await.status, 200);
     for path in ["/@acme/order", "/@acme/loyalty", "/@acme/nope", "/x//y"] {
         world.get(path, &basic).await;
     }
@@ -44,8 +51,8 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
         r#"tollgate_gate_answers_total{route="none",status="4xx"} 1"#,
         r#"tollgate_gate_refusals_total{code="not_entitled"} 2"#,
         r#"tollgate_gate_refusals_total{code="metrics_token_invalid"} 4"#,
-        "tollgate_gate_downloads_total 1",
-        &format!("tollgate_gate_download_bytes_total {bytes}"),
+        "tollgate_gate_downloads_total 1\n",
+        &format!("tollgate_gate_download_bytes_total {}", 2 * bytes),
         "tollgate_gate_snapshot_number 7",
         "tollgate_gate_snapshot_age_seconds 100",
         "tollgate_gate_snapshot_max_stale_seconds 900",
