@@ -201,16 +201,18 @@ impl Rule {
     ) -> Result<(Vec<Permit>, usize), Refusal> {
         self.with_view(|view, now| {
             let caller = self.identify(view, headers, now)?;
+            // A token may name packages of a scope that was gated before.
+            let fits = |name: &&PackageName| is_in_scope(view, name) && fits(name.as_str());
             let names: Vec<&PackageName> = match &caller {
                 Caller::Box(grant) => {
                     let set = view.packages(grant);
                     let set = set.ok_or_else(|| unknown_set(view, grant))?;
-                    set.iter().filter(|name| fits(name.as_str())).collect()
+                    set.iter().filter(fits).collect()
                 }
                 Caller::Publisher(_) => {
                     let tier = view.highest_tier().into_iter().flat_map(PackageSet::iter);
                     let all: BTreeSet<_> = tier.chain(published).collect();
-                    all.into_iter().filter(|name| fits(name.as_str())).collect()
+                    all.into_iter().filter(fits).collect()
                 }
             };
             let page = names.iter().skip(from).take(size);
@@ -298,12 +300,16 @@ fn identify_publisher(view: &View, secret: &str, now: Timestamp) -> Result<Calle
 }
 
 fn check_scope(view: &View, name: &PackageName) -> Result<(), Refusal> {
-    if name.scope() == Some(view.scope()) {
+    if is_in_scope(view, name) {
         return Ok(());
     }
     Err(Refusal::OutOfScope {
         scope: view.scope().to_owned(),
     })
+}
+
+fn is_in_scope(view: &View, name: &PackageName) -> bool {
+    name.scope() == Some(view.scope())
 }
 
 /// Whether the name is of the gated scope, in whatever case: a spelling of the vendor's own name
