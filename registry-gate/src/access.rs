@@ -271,7 +271,7 @@ impl Rule {
 
 /// The one bearer token of a request. Two `Authorization` headers are none: who comes first
 /// would be a matter of opinion.
-fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::NoToken)?;
     if values.next().is_some() {

@@ -4,12 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use activation_token::clock::SettableClock;
+use axum::body::Body;
+use http::Method;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use registry_gate::{Downloads, MetricsPage};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::world::{World, publisher_token};
+use crate::world::{World, publisher_token, request};
 
 #[tokio::test]
 async fn the_figures_are_for_whoever_has_the_token_for_them() {
@@ -41,8 +43,12 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
         let refused = world.get("/metrics", token).await;
         assert!(refused.is(401, "metrics_token_invalid"), "{token}");
     }
+    let twice = request(Method::GET, "/metrics", "letmein").header("authorization", "Bearer x");
+    let twice = world.call(twice.body(Body::empty()).unwrap()).await;
+    assert!(twice.is(401, "metrics_token_invalid"));
     let page = world.get("/metrics", "letmein").await;
     assert_eq!(page.status, 200);
+    assert_eq!(page.header("cache-control"), "private, no-store");
     let text = String::from_utf8(page.body).unwrap();
     for line in [
         r#"tollgate_gate_answers_total{route="publish",status="2xx"} 1"#,
@@ -50,7 +56,7 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
         r#"tollgate_gate_answers_total{route="packument",status="4xx"} 2"#,
         r#"tollgate_gate_answers_total{route="none",status="4xx"} 1"#,
         r#"tollgate_gate_refusals_total{code="not_entitled"} 2"#,
-        r#"tollgate_gate_refusals_total{code="metrics_token_invalid"} 4"#,
+        r#"tollgate_gate_refusals_total{code="metrics_token_invalid"} 5"#,
         "tollgate_gate_downloads_total 1\n",
         &format!("tollgate_gate_download_bytes_total {}", 2 * bytes),
         "tollgate_gate_snapshot_number 7",

@@ -94,6 +94,8 @@ async fn pot_39_who_am_i() {
     let name = async |token: &str| world.get("/-/whoami", token).await.json()["username"].clone();
     assert_eq!(name(&world.basic()).await, "box-cus_1");
     assert_eq!(name(&publisher_token()).await, "publisher-ci");
+    let own = world.get("/-/whoami", &world.basic()).await;
+    assert_eq!(own.header("cache-control"), "private, no-store");
     assert_eq!(world.get("/-/whoami", "").await.status, 401);
     assert_eq!(world.get("/-/ping", "").await.json(), json!({}));
     assert_eq!(world.get("/livez", "").await.status, 200);
