@@ -143,27 +143,28 @@ impl Rule {
     ) -> Result<Permit, Refusal> {
         self.with_view(|view, now| {
             let caller = self.identify(view, headers, now)?;
-            if self.pass_through && !is_like_scope(view, &name) {
-                return Ok(Permit {
-                    name,
-                    caller,
-                    gated: false,
-                });
-            }
-            check_scope(view, &name)?;
-            if let Caller::Box(grant) = &caller {
-                let set = view
-                    .packages(grant)
-                    .ok_or_else(|| unknown_set(view, grant))?;
-                if !set.contains(name.as_str()) {
-                    return Err(not_entitled(view, grant, name));
-                }
-            }
+            let gated = self.check_read(view, &caller, &name)?;
             Ok(Permit {
                 name,
                 caller,
-                gated: true,
+                gated,
             })
+        })?
+    }
+
+    /// Lets `sort` ask about many names at once what [`Self::may_read`] says of each: whether it
+    /// is of the gated scope, and nothing if the caller may not read it.
+    pub(crate) fn sort<T>(
+        &self,
+        headers: &HeaderMap,
+        sort: impl FnOnce(&dyn Fn(&str) -> Option<bool>) -> T,
+    ) -> Result<T, Refusal> {
+        self.with_view(|view, now| {
+            let caller = self.identify(view, headers, now)?;
+            Ok(sort(&|name| {
+                let name = PackageName::parse(name).ok()?;
+                self.check_read(view, &caller, &name).ok()
+            }))
         })?
     }
 
@@ -244,6 +245,27 @@ impl Rule {
             NoView::Missing => Refusal::NoSnapshot,
             NoView::Stale => Refusal::StaleSnapshot,
         })
+    }
+
+    /// Whether the package is of the gated scope, if the caller may read it.
+    fn check_read(
+        &self,
+        view: &View,
+        caller: &Caller,
+        name: &PackageName,
+    ) -> Result<bool, Refusal> {
+        if self.pass_through && !is_like_scope(view, name) {
+            return Ok(false);
+        }
+        check_scope(view, name)?;
+        if let Caller::Box(grant) = caller {
+            let set = view.packages(grant);
+            let set = set.ok_or_else(|| unknown_set(view, grant))?;
+            if !set.contains(name.as_str()) {
+                return Err(not_entitled(view, grant, name.clone()));
+            }
+        }
+        Ok(true)
     }
 
     fn identify(
