@@ -254,7 +254,7 @@ impl Rule {
         caller: &Caller,
         name: &PackageName,
     ) -> Result<bool, Refusal> {
-        if self.pass_through && !is_like_scope(view, name) {
+        if self.pass_through && !is_in_scope(view, name) {
             return Ok(false);
         }
         check_scope(view, name)?;
@@ -330,15 +330,9 @@ fn check_scope(view: &View, name: &PackageName) -> Result<(), Refusal> {
     })
 }
 
+/// Whether the name is of the gated scope. Names have no capitals, so this has one spelling.
 fn is_in_scope(view: &View, name: &PackageName) -> bool {
     name.scope() == Some(view.scope())
-}
-
-/// Whether the name is of the gated scope, in whatever case: a spelling of the vendor's own name
-/// must not be looked for in the world outside.
-fn is_like_scope(view: &View, name: &PackageName) -> bool {
-    let scope = name.scope();
-    scope.is_some_and(|scope| scope.eq_ignore_ascii_case(view.scope()))
 }
 
 fn token_refusal(error: TokenError) -> Refusal {
