@@ -1,17 +1,20 @@
 //! Audits: what is asked of the upstream, and that nothing goes wrong for want of an answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use activation_token::clock::Clock;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use http_body_util::BodyExt;
-use registry_gate::UpstreamConfig;
+use jiff::Timestamp;
+use registry_gate::{Gate, GateConfig, UpstreamConfig};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, gzip, request};
+use crate::world::{Answer, GATE_URL, World, gzip, request};
 
 const BULK: &str = "/-/npm/v1/security/advisories/bulk";
 const QUICK: &str = "/-/npm/v1/security/audits/quick";
@@ -162,6 +165,38 @@ async fn an_audit_that_nobody_can_answer_is_answered_empty() {
             assert_eq!(json["metadata"]["vulnerabilities"]["critical"], 0);
         }
     }
+}
+
+/// A clock that knows how often it was read.
+#[derive(Debug)]
+struct Watched(Timestamp, AtomicUsize);
+
+impl Clock for Watched {
+    fn now(&self) -> Timestamp {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn who_sent_a_list_is_asked_no_oftener_for_a_long_one() {
+    let mut world = World::new();
+    let clock = Arc::new(Watched(world.now(), AtomicUsize::new(0)));
+    let config = GateConfig::new(GATE_URL.parse().unwrap(), world.dir.path());
+    let (gate, sender) = Gate::new(config, clock.clone()).unwrap();
+    sender.publish(world.snapshot()).unwrap();
+    world.gate = gate;
+    let reads = async |names: usize| {
+        let list: serde_json::Map<_, _> = (0..names)
+            .map(|name| (format!("@acme/{name}"), json!(["1.0.0"])))
+            .collect();
+        let body = Value::Object(list).to_string().into_bytes();
+        let before = clock.1.load(Ordering::Relaxed);
+        let answer = post(&world, BULK, &world.basic(), "identity", body).await;
+        assert_eq!(answer.status, 200);
+        clock.1.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(reads(1000).await, reads(1).await);
 }
 
 #[tokio::test]
