@@ -39,13 +39,17 @@ async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     (http::StatusCode::from_u16(status).unwrap(), text).into_response()
 }
 
-async fn world() -> (World, Arc<Registry>) {
+async fn registry() -> (UpstreamConfig, Arc<Registry>) {
     let registry = Arc::new(Registry::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/npm/", listener.local_addr().unwrap());
     let router = Router::new().fallback(answer).with_state(registry.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let upstream = UpstreamConfig::new(url.parse().unwrap());
+    (UpstreamConfig::new(url.parse().unwrap()), registry)
+}
+
+async fn world() -> (World, Arc<Registry>) {
+    let (upstream, registry) = registry().await;
     (
         World::with(|config| config.upstream = Some(upstream)),
         registry,
@@ -121,6 +125,34 @@ async fn the_upstream_is_asked_about_entitled_names_alone() {
         );
         let text = list.to_string();
         assert!(!text.contains("shop") && !text.contains("v20"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn each_registry_hears_of_its_own_names_and_is_believed_about_no_others() {
+    let ((upstream, of_vendor), (outside, of_world)) = (registry().await, registry().await);
+    let world = World::with(|config| {
+        config.upstream = Some(upstream);
+        config.pass_through = Some(outside);
+    });
+    let list =
+        json!({ "@acme/order": ["1.0.0"], "@acme/loyalty": ["1.0.0"], "left-pad": ["1.3.0"] });
+    for (registry, id) in [(&of_vendor, 1), (&of_world, 2)] {
+        let known = json!({ "@acme/order": [{ "id": id }], "left-pad": [{ "id": id }] });
+        *registry.says.lock().unwrap() = (200, known.to_string());
+    }
+    let body = list.to_string().into_bytes();
+    let answer = post(&world, BULK, &world.basic(), "identity", body).await;
+    assert_eq!(
+        answer.json(),
+        json!({ "@acme/order": [{ "id": 1 }], "left-pad": [{ "id": 2 }] })
+    );
+    for (registry, asked) in [
+        (&of_vendor, json!({ "@acme/order": ["1.0.0"] })),
+        (&of_world, json!({ "left-pad": ["1.3.0"] })),
+    ] {
+        let heard = std::mem::take(&mut *registry.asked.lock().unwrap());
+        assert_eq!(heard, [(format!("/npm{BULK}"), asked)]);
     }
 }
 
