@@ -90,7 +90,7 @@ fn it_says_why_it_cannot_start() {
     let taken = taken.local_addr().unwrap().to_string();
     let any = "127.0.0.1:0";
     let cases: [(&str, &str, &[&str], &str); 11] = [
-        (any, &file, &[], "cannot use"),
+        (any, &file, &[], "cannot be used"),
         (&taken, &data, &[], "cannot listen on"),
         (
             any,
