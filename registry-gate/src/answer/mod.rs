@@ -66,7 +66,8 @@ pub(crate) async fn to(
         }
         Route::DistTag(name, tag) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::dist_tag(gate, &permit, &tag, headers).await
+            let answer = read::dist_tag(gate, &permit, &tag, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         write @ (Route::Publish(_)
         | Route::MoveTag(..)

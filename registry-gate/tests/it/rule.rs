@@ -7,12 +7,13 @@ use serde_json::json;
 
 use crate::world::{World, expired_publisher_token, get, publisher_token, request, set};
 
-const ROUTES: [&str; 5] = [
+const ROUTES: [&str; 6] = [
     "/@acme/loyalty",
     "/@acme%2floyalty",
     "/@acme/loyalty/1.0.0",
     "/@acme/loyalty/-/loyalty-1.0.0.tgz",
     "/-/package/@acme/loyalty/dist-tags",
+    "/-/package/@acme/loyalty/dist-tags/latest",
 ];
 
 #[tokio::test]
