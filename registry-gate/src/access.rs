@@ -143,27 +143,28 @@ impl Rule {
     ) -> Result<Permit, Refusal> {
         self.with_view(|view, now| {
             let caller = self.identify(view, headers, now)?;
-            if self.pass_through && !is_like_scope(view, &name) {
-                return Ok(Permit {
-                    name,
-                    caller,
-                    gated: false,
-                });
-            }
-            check_scope(view, &name)?;
-            if let Caller::Box(grant) = &caller {
-                let set = view
-                    .packages(grant)
-                    .ok_or_else(|| unknown_set(view, grant))?;
-                if !set.contains(name.as_str()) {
-                    return Err(not_entitled(view, grant, name));
-                }
-            }
+            let gated = self.check_read(view, &caller, &name)?;
             Ok(Permit {
                 name,
                 caller,
-                gated: true,
+                gated,
             })
+        })?
+    }
+
+    /// Lets `sort` ask about many names at once what [`Self::may_read`] says of each: whether it
+    /// is of the gated scope, and nothing if the caller may not read it.
+    pub(crate) fn sort<T>(
+        &self,
+        headers: &HeaderMap,
+        sort: impl FnOnce(&dyn Fn(&str) -> Option<bool>) -> T,
+    ) -> Result<T, Refusal> {
+        self.with_view(|view, now| {
+            let caller = self.identify(view, headers, now)?;
+            Ok(sort(&|name| {
+                let name = PackageName::parse(name).ok()?;
+                self.check_read(view, &caller, &name).ok()
+            }))
         })?
     }
 
@@ -201,16 +202,18 @@ impl Rule {
     ) -> Result<(Vec<Permit>, usize), Refusal> {
         self.with_view(|view, now| {
             let caller = self.identify(view, headers, now)?;
+            // A token may name packages of a scope that was gated before.
+            let fits = |name: &&PackageName| is_in_scope(view, name) && fits(name.as_str());
             let names: Vec<&PackageName> = match &caller {
                 Caller::Box(grant) => {
                     let set = view.packages(grant);
                     let set = set.ok_or_else(|| unknown_set(view, grant))?;
-                    set.iter().filter(|name| fits(name.as_str())).collect()
+                    set.iter().filter(fits).collect()
                 }
                 Caller::Publisher(_) => {
                     let tier = view.highest_tier().into_iter().flat_map(PackageSet::iter);
                     let all: BTreeSet<_> = tier.chain(published).collect();
-                    all.into_iter().filter(|name| fits(name.as_str())).collect()
+                    all.into_iter().filter(fits).collect()
                 }
             };
             let page = names.iter().skip(from).take(size);
@@ -244,6 +247,27 @@ impl Rule {
         })
     }
 
+    /// Whether the package is of the gated scope, if the caller may read it.
+    fn check_read(
+        &self,
+        view: &View,
+        caller: &Caller,
+        name: &PackageName,
+    ) -> Result<bool, Refusal> {
+        if self.pass_through && !is_in_scope(view, name) {
+            return Ok(false);
+        }
+        check_scope(view, name)?;
+        if let Caller::Box(grant) = caller {
+            let set = view.packages(grant);
+            let set = set.ok_or_else(|| unknown_set(view, grant))?;
+            if !set.contains(name.as_str()) {
+                return Err(not_entitled(view, grant, name.clone()));
+            }
+        }
+        Ok(true)
+    }
+
     fn identify(
         &self,
         view: &View,
@@ -269,7 +293,7 @@ impl Rule {
 
 /// The one bearer token of a request. Two `Authorization` headers are none: who comes first
 /// would be a matter of opinion.
-fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::NoToken)?;
     if values.next().is_some() {
@@ -298,7 +322,7 @@ fn identify_publisher(view: &View, secret: &str, now: Timestamp) -> Result<Calle
 }
 
 fn check_scope(view: &View, name: &PackageName) -> Result<(), Refusal> {
-    if name.scope() == Some(view.scope()) {
+    if is_in_scope(view, name) {
         return Ok(());
     }
     Err(Refusal::OutOfScope {
@@ -306,11 +330,9 @@ fn check_scope(view: &View, name: &PackageName) -> Result<(), Refusal> {
     })
 }
 
-/// Whether the name is of the gated scope, in whatever case: a spelling of the vendor's own name
-/// must not be looked for in the world outside.
-fn is_like_scope(view: &View, name: &PackageName) -> bool {
-    let scope = name.scope();
-    scope.is_some_and(|scope| scope.eq_ignore_ascii_case(view.scope()))
+/// Whether the name is of the gated scope. Names have no capitals, so this has one spelling.
+fn is_in_scope(view: &View, name: &PackageName) -> bool {
+    name.scope() == Some(view.scope())
 }
 
 fn token_refusal(error: TokenError) -> Refusal {

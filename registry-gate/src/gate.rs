@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) publish_bytes_max: usize,
     /// Room for the documents of publishers, in KiB.
     pub(crate) publish_room: Semaphore,
+    /// Held while a list of packages is read for an audit.
+    pub(crate) audit_turn: Arc<Semaphore>,
     lifecycle: Option<Lifecycle>,
     /// Where the figures are shown.
     pub(crate) metrics: Option<MetricsPage>,
@@ -101,6 +103,7 @@ impl Gate {
             packages: Packages::new(hosted, behind, config.tarball_cache_bytes),
             publish_bytes_max: config.publish_bytes_max,
             publish_room: Semaphore::new(2 * answer::room(config.publish_bytes_max)),
+            audit_turn: Arc::new(Semaphore::new(1)),
             lifecycle: config.lifecycle,
             metrics: config.metrics,
             tally: Tally::new(),
@@ -166,10 +169,12 @@ impl Gate {
             noted.end(kind, &self.0.rule, &head.headers, &mut response);
         }
         if let Some(download) = response.extensions_mut().remove::<Download>()
-            && let Some(downloads) = &self.0.downloads
             && Download::counts(&head.method, &response)
         {
-            downloads.note(download);
+            self.0.tally.download();
+            if let Some(downloads) = &self.0.downloads {
+                downloads.note(download);
+            }
         }
         if head.method == Method::HEAD {
             response = without_body(response);

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 
 /// The header that npm prints.
 pub(crate) const NPM_NOTICE: HeaderName = HeaderName::from_static("npm-notice");
-/// What lets npm print it.
+/// What lets npm print it; for all else that is one caller's own, too.
 pub(crate) const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
 /// After a whole document has told it, the next one tells it so many seconds later.
 const AGAIN_AFTER: i64 = 5;

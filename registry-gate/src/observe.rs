@@ -28,9 +28,9 @@ use crate::upstream::figures;
 const ANSWERS: &str = "tollgate_gate_answers_total";
 /// Refusals, by code.
 const REFUSALS: &str = "tollgate_gate_refusals_total";
-/// Tarballs that were sent, whole or in part.
+/// Downloads by boxes.
 const DOWNLOADS: &str = "tollgate_gate_downloads_total";
-/// Their bytes.
+/// Bytes of tarballs, to whomever they were sent.
 const DOWNLOAD_BYTES: &str = "tollgate_gate_download_bytes_total";
 /// The number of the snapshot in force.
 const SNAPSHOT_NUMBER: &str = "tollgate_gate_snapshot_number";
@@ -102,12 +102,16 @@ impl Tally {
         }
         if status.is_success() {
             if kind == Kind::Tarball && *method == Method::GET {
-                self.downloads.increment(1);
                 self.download_bytes.increment(length(response));
             }
         } else if let Some(Code(code)) = response.extensions().get() {
             self.refusal(code);
         }
+    }
+
+    /// Counts a download.
+    pub(crate) fn download(&self) {
+        self.downloads.increment(1);
     }
 
     fn refusal(&self, code: &'static str) {
@@ -134,9 +138,13 @@ fn describe() {
     describe_counter!(
         DOWNLOADS,
         Unit::Count,
-        "Tarballs that were sent, whole or in part."
+        "Tarballs that the gate began to send to boxes."
     );
-    describe_counter!(DOWNLOAD_BYTES, Unit::Bytes, "Bytes of those tarballs.");
+    describe_counter!(
+        DOWNLOAD_BYTES,
+        Unit::Bytes,
+        "Bytes of tarballs, to whomever they were sent, whole or in part."
+    );
     describe_gauge!(
         SNAPSHOT_NUMBER,
         "Number of the snapshot that the gate decides by; 0 before the first."

@@ -95,7 +95,7 @@ async fn npm_searches_audits_and_is_told_how_to_get_a_token() {
     for line in [
         r#"tollgate_gate_answers_total{route="search",status="2xx"} 3"#,
         r#"tollgate_gate_refusals_total{code="login_by_activation"} 4"#,
-        "tollgate_gate_downloads_total 1",
+        "tollgate_gate_downloads_total 1\n",
         "tollgate_gate_snapshot_max_stale_seconds ",
         "tollgate_http_requests_total{",
     ] {

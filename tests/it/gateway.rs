@@ -267,6 +267,22 @@ async fn nginx_lets_pass_what_the_gate_allows() {
     assert_eq!(answer.status(), 404);
     assert!(registry.asked.lock().unwrap().is_empty());
 
+    let request = client().get(format!("{front}/@acme%2forder"));
+    let forged = ["customer", "license", "box", "tier", "publisher", "package"]
+        .into_iter()
+        .fold(request, |request, name| {
+            request.header(format!("x-tollgate-{name}"), "forged")
+        });
+    let answer = forged.bearer_auth(&basic.token).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let (.., headers) = registry.asked.lock().unwrap().pop().unwrap();
+    assert!(
+        headers.values().all(|value| value != "forged"),
+        "{headers:?}"
+    );
+    assert_eq!(headers["x-tollgate-tier"], "basic");
+    assert_eq!(headers["x-tollgate-package"], "@acme/order");
+
     // Without a gate, nothing passes.
     assert!(tollgate.stop().await.success());
     let request = client().get(format!("{front}/@acme%2forder"));

@@ -2,8 +2,9 @@
 //! The registry behind the gate knows about the packages that come from it; it is asked about
 //! those that the caller may have, and about no other. Where it does not answer, nothing is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,13 +14,13 @@ use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderValue};
 use http_body_util::{BodyExt, Limited};
-use manifest::PackageName;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::answer::publish::drain;
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
+use crate::notices::NOT_KEPT;
 use crate::route::Report;
 
 /// The longest list of packages that is read, in bytes, before and after it is unpacked.
@@ -43,65 +44,75 @@ pub(super) async fn audit(
         drain(body).await;
         return Err(refusal.into());
     }
-    let known = match read_list(headers, body).await? {
-        Some(list) => ask(gate, report, headers, list).await,
+    let known = match read_list(gate, report, headers, body).await? {
+        Some(list) => ask(gate, report, list).await,
         None => None,
     };
     let known = known.unwrap_or_else(|| nothing_known(report));
-    let caching = [(CACHE_CONTROL, HeaderValue::from_static("private, no-store"))];
-    Ok((caching, Json(known)).into_response())
+    Ok(([(CACHE_CONTROL, NOT_KEPT)], Json(known)).into_response())
+}
+
+/// What a registry is asked about.
+enum List {
+    /// Names and versions: of the gated scope, and all others.
+    Versions(Versions, Versions),
+    /// A tree, which only old clients send: of the gated scope alone.
+    Tree(Value),
+}
+
+type Versions = BTreeMap<String, BTreeSet<String>>;
+
+impl List {
+    /// What is left of a list without the names that the caller may not have. `origin` tells
+    /// whether a name is of the gated scope, if the caller may have it.
+    fn narrow(
+        report: Report,
+        list: Map<String, Value>,
+        origin: &dyn Fn(&str) -> Option<bool>,
+    ) -> Option<Self> {
+        if report != Report::Bulk {
+            return only_tree(list, |name| origin(name) == Some(true)).map(Self::Tree);
+        }
+        let (mut gated, mut open) = (Versions::new(), Versions::new());
+        for (name, versions) in list {
+            if let Some(is_gated) = origin(&name)
+                && let Ok(versions) = BTreeSet::deserialize(versions)
+            {
+                let part = if is_gated { &mut gated } else { &mut open };
+                part.insert(name, versions);
+            }
+        }
+        Some(Self::Versions(gated, open))
+    }
 }
 
 /// The registries behind the gate are each asked about the names that come from them, and hear of
-/// no others. In a tree, which only old clients send, that is the gated scope.
-async fn ask(
-    gate: &Parts,
-    report: Report,
-    headers: &HeaderMap,
-    list: Map<String, Value>,
-) -> Option<Value> {
-    let comes_from = |name: &str| {
-        let permit = gate.rule.may_read(headers, PackageName::parse(name).ok()?);
-        Some(permit.ok()?.is_gated())
-    };
-    let gated = |name: &str| comes_from(name) == Some(true);
-    let open = |name: &str| comes_from(name) == Some(false);
-    if report != Report::Bulk {
-        let tree = only_tree(list, gated)?;
-        let known = gate.packages.audit(true, report, &tree).await?;
-        return known.get("advisories").is_some().then_some(known);
+/// no others.
+async fn ask(gate: &Parts, report: Report, list: List) -> Option<Value> {
+    match list {
+        List::Tree(tree) => {
+            let known = gate.packages.audit(true, report, &tree).await?;
+            known.get("advisories").is_some().then_some(known)
+        }
+        List::Versions(gated, open) => {
+            let (of_gated, of_open) =
+                tokio::join!(about(gate, true, &gated), about(gate, false, &open));
+            Some(Value::Object(of_gated.into_iter().chain(of_open).collect()))
+        }
     }
-    let (gated, open) = (only_versions(&list, gated), only_versions(&list, open));
-    let (of_gated, of_open) = tokio::join!(
-        about(gate, true, gated.as_ref()),
-        about(gate, false, open.as_ref()),
-    );
-    Some(Value::Object(of_gated.into_iter().chain(of_open).collect()))
 }
 
 /// What is known about these versions, and about nothing else.
-async fn about(gate: &Parts, gated: bool, list: Option<&Value>) -> Map<String, Value> {
-    let known = match list {
-        Some(list) => gate.packages.audit(gated, Report::Bulk, list).await,
-        None => None,
-    };
+async fn about(gate: &Parts, gated: bool, list: &Versions) -> Map<String, Value> {
+    if list.is_empty() {
+        return Map::new();
+    }
+    let known = gate.packages.audit(gated, Report::Bulk, &json!(list)).await;
     let Some(Value::Object(mut known)) = known else {
         return Map::new();
     };
-    known.retain(|name, _| list.is_some_and(|list| list.get(name).is_some()));
+    known.retain(|name, _| list.contains_key(name));
     known
-}
-
-/// `{ "name": ["1.0.0"] }`, without the names that the caller may not have. `None` if nothing is
-/// left to ask about.
-fn only_versions(list: &Map<String, Value>, may_have: impl Fn(&str) -> bool) -> Option<Value> {
-    let versions = |value: &Value| Vec::<String>::deserialize(value).ok();
-    let left: BTreeMap<&String, Vec<String>> = list
-        .iter()
-        .filter(|(name, _)| may_have(name))
-        .filter_map(|(name, value)| Some((name, versions(value)?)))
-        .collect();
-    (!left.is_empty()).then(|| json!(left))
 }
 
 /// A tree as in a lockfile, without the names that the caller may not have, and without all that
@@ -139,11 +150,13 @@ fn only_tree(mut list: Map<String, Value>, may_have: impl Fn(&str) -> bool) -> O
     })
 }
 
-/// The list in the body. `None` for one that cannot be read.
+/// What is to be asked about of the list in the body. `None` for one that cannot be read.
 async fn read_list(
+    gate: &Parts,
+    report: Report,
     headers: &HeaderMap,
     mut body: Body,
-) -> Result<Option<Map<String, Value>>, Failure> {
+) -> Result<Option<List>, Failure> {
     let packed = match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"gzip") => true,
@@ -158,13 +171,24 @@ async fn read_list(
         return Ok(None);
     };
     let bytes = bytes.to_bytes();
-    // Up to some megabytes: not on a thread that serves.
+    // A few packed bytes can take a thousand times their room: one at a time, until it is narrow.
+    let turn = Arc::clone(&gate.audit_turn).acquire_owned().await;
+    let turn = turn.map_err(|error| Fault::new("waiting for a turn", error))?;
+    // Up to some megabytes: not on a thread that serves. It has the turn until its end, even if
+    // the client does not wait for it.
     let parse = move || {
-        let bytes = if packed { unpack(&bytes)? } else { bytes };
-        serde_json::from_slice(&bytes).ok()
+        let unpacked = if packed { unpack(&bytes) } else { Some(bytes) };
+        let list = unpacked.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        (list, turn)
     };
     let parsed = tokio::task::spawn_blocking(parse).await;
-    parsed.map_err(|error| Fault::new("reading a list of packages", error).into())
+    let (parsed, _turn) =
+        parsed.map_err(|error| Fault::new("reading a list of packages", error))?;
+    let narrow = |list| {
+        gate.rule
+            .sort(headers, |origin| List::narrow(report, list, origin))
+    };
+    Ok(parsed.map(narrow).transpose()?.flatten())
 }
 
 fn unpack(bytes: &[u8]) -> Option<Bytes> {

@@ -150,10 +150,11 @@ fn pass(passed: &Passed) -> Response {
     // Said, because HTTP/1.1 would say it and HTTP/2 would not.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     for (name, value) in told {
-        // Ids hold no control characters.
-        if let Some(Ok(value)) = value.map(|text| HeaderValue::from_bytes(text.as_bytes())) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        // Empty ones too: a gateway that hands them on overwrites what a client sent. Ids hold no
+        // control characters.
+        let value = HeaderValue::from_bytes(value.unwrap_or_default().as_bytes());
+        let value = value.unwrap_or(HeaderValue::from_static(""));
+        headers.insert(HeaderName::from_static(name), value);
     }
     response
 }

@@ -12,11 +12,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts as Head;
 use serde_json::json;
 
-use crate::access::Permit;
+use crate::access::{Permit, bearer};
 use crate::fault::Failure;
 use crate::gate::Parts;
 use crate::notices::{NOT_KEPT, NPM_NOTICE};
@@ -42,7 +42,8 @@ pub(crate) async fn to(
         Route::Ping => Ok(Json(json!({})).into_response()),
         Route::WhoAmI => {
             let caller = gate.rule.caller(headers)?;
-            Ok(Json(json!({ "username": caller.user_name() })).into_response())
+            let body = Json(json!({ "username": caller.user_name() }));
+            Ok(([(CACHE_CONTROL, NOT_KEPT)], body).into_response())
         }
         Route::Packument(name) => {
             let permit = gate.rule.may_read(headers, name)?;
@@ -65,7 +66,8 @@ pub(crate) async fn to(
         }
         Route::DistTag(name, tag) => {
             let permit = gate.rule.may_read(headers, name)?;
-            read::dist_tag(gate, &permit, &tag, headers).await
+            let answer = read::dist_tag(gate, &permit, &tag, headers).await?;
+            Ok(with_notice(gate, &permit, answer))
         }
         write @ (Route::Publish(_)
         | Route::MoveTag(..)
@@ -89,14 +91,13 @@ pub(crate) async fn to(
 /// What is measured, for whoever has the token for it.
 fn metrics(gate: &Parts, head: &Head) -> Result<Response, Failure> {
     let page = gate.metrics.as_ref().ok_or(Refusal::NoRoute)?;
-    let token = head.headers.get(AUTHORIZATION);
-    let token = token.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    if !token.is_some_and(|token| page.opens(token)) {
+    if !bearer(&head.headers).is_ok_and(|token| page.opens(token)) {
         return Err(Refusal::MetricsToken.into());
     }
     gate.tell_metrics();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(([(CONTENT_TYPE, kind)], (page.render)()).into_response())
+    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, NOT_KEPT)];
+    Ok((headers, (page.render)()).into_response())
 }
 
 /// The same answer, with what its caller is to be told. Body and `ETag` are nobody's own.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::access::{Caller, Permit};
 use crate::fault::Failure;
 use crate::gate::Parts;
+use crate::notices::NOT_KEPT;
 use crate::packument::{Members, Package};
 use crate::route::Selector;
 use crate::tag::Tag;
@@ -100,8 +101,7 @@ pub(super) async fn search(
         "total": total,
         "time": gate.now().to_string(),
     }));
-    let caching = [(CACHE_CONTROL, HeaderValue::from_static("private, no-store"))];
-    Ok((caching, body).into_response())
+    Ok(([(CACHE_CONTROL, NOT_KEPT)], body).into_response())
 }
 
 async fn hit(gate: &Parts, permit: &Permit) -> Result<Option<Hit>, Failure> {

@@ -33,8 +33,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests may go on after the shutdown has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest head of a request, and how much of an answer waits for a slow client, in bytes.
+/// Largest head of a request over HTTP/1.1, and how much of an answer waits for a slow client, in bytes.
 const BUFFER_BYTES: usize = 128 * 1024;
+/// Largest head of a request over HTTP/2, in bytes, of which a token has up to 16 KiB.
+const HEAD_BYTES: u32 = 32 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 
@@ -119,6 +121,7 @@ impl Server {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES)
             .keep_alive_interval(HEAD_TIMEOUT);
         let end = match self.tls {
             None => server.serve(app).await,

@@ -1,17 +1,20 @@
 //! Audits: what is asked of the upstream, and that nothing goes wrong for want of an answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use activation_token::clock::Clock;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use http_body_util::BodyExt;
-use registry_gate::UpstreamConfig;
+use jiff::Timestamp;
+use registry_gate::{Gate, GateConfig, UpstreamConfig};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, gzip, request};
+use crate::world::{Answer, GATE_URL, World, gzip, request};
 
 const BULK: &str = "/-/npm/v1/security/advisories/bulk";
 const QUICK: &str = "/-/npm/v1/security/audits/quick";
@@ -36,13 +39,17 @@ async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     (http::StatusCode::from_u16(status).unwrap(), text).into_response()
 }
 
-async fn world() -> (World, Arc<Registry>) {
+async fn registry() -> (UpstreamConfig, Arc<Registry>) {
     let registry = Arc::new(Registry::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/npm/", listener.local_addr().unwrap());
     let router = Router::new().fallback(answer).with_state(registry.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let upstream = UpstreamConfig::new(url.parse().unwrap());
+    (UpstreamConfig::new(url.parse().unwrap()), registry)
+}
+
+async fn world() -> (World, Arc<Registry>) {
+    let (upstream, registry) = registry().await;
     (
         World::with(|config| config.upstream = Some(upstream)),
         registry,
@@ -122,6 +129,34 @@ async fn the_upstream_is_asked_about_entitled_names_alone() {
 }
 
 #[tokio::test]
+async fn each_registry_hears_of_its_own_names_and_is_believed_about_no_others() {
+    let ((upstream, of_vendor), (outside, of_world)) = (registry().await, registry().await);
+    let world = World::with(|config| {
+        config.upstream = Some(upstream);
+        config.pass_through = Some(outside);
+    });
+    let list =
+        json!({ "@acme/order": ["1.0.0"], "@acme/loyalty": ["1.0.0"], "left-pad": ["1.3.0"] });
+    for (registry, id) in [(&of_vendor, 1), (&of_world, 2)] {
+        let known = json!({ "@acme/order": [{ "id": id }], "left-pad": [{ "id": id }] });
+        *registry.says.lock().unwrap() = (200, known.to_string());
+    }
+    let body = list.to_string().into_bytes();
+    let answer = post(&world, BULK, &world.basic(), "identity", body).await;
+    assert_eq!(
+        answer.json(),
+        json!({ "@acme/order": [{ "id": 1 }], "left-pad": [{ "id": 2 }] })
+    );
+    for (registry, asked) in [
+        (&of_vendor, json!({ "@acme/order": ["1.0.0"] })),
+        (&of_world, json!({ "left-pad": ["1.3.0"] })),
+    ] {
+        let heard = std::mem::take(&mut *registry.asked.lock().unwrap());
+        assert_eq!(heard, [(format!("/npm{BULK}"), asked)]);
+    }
+}
+
+#[tokio::test]
 async fn an_audit_that_nobody_can_answer_is_answered_empty() {
     let (with_upstream, registry) = world().await;
     let alone = World::new();
@@ -162,6 +197,38 @@ async fn an_audit_that_nobody_can_answer_is_answered_empty() {
             assert_eq!(json["metadata"]["vulnerabilities"]["critical"], 0);
         }
     }
+}
+
+/// A clock that knows how often it was read.
+#[derive(Debug)]
+struct Watched(Timestamp, AtomicUsize);
+
+impl Clock for Watched {
+    fn now(&self) -> Timestamp {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn who_sent_a_list_is_asked_no_oftener_for_a_long_one() {
+    let mut world = World::new();
+    let clock = Arc::new(Watched(world.now(), AtomicUsize::new(0)));
+    let config = GateConfig::new(GATE_URL.parse().unwrap(), world.dir.path());
+    let (gate, sender) = Gate::new(config, clock.clone()).unwrap();
+    sender.publish(world.snapshot()).unwrap();
+    world.gate = gate;
+    let reads = async |names: usize| {
+        let list: serde_json::Map<_, _> = (0..names)
+            .map(|name| (format!("@acme/{name}"), json!(["1.0.0"])))
+            .collect();
+        let body = Value::Object(list).to_string().into_bytes();
+        let before = clock.1.load(Ordering::Relaxed);
+        let answer = post(&world, BULK, &world.basic(), "identity", body).await;
+        assert_eq!(answer.status, 200);
+        clock.1.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(reads(1000).await, reads(1).await);
 }
 
 #[tokio::test]

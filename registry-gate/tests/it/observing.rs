@@ -3,12 +3,15 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use activation_token::clock::SettableClock;
+use axum::body::Body;
+use http::Method;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use registry_gate::MetricsPage;
+use registry_gate::{Downloads, MetricsPage};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{World, publisher_token, request};
 
 #[tokio::test]
 async fn the_figures_are_for_whoever_has_the_token_for_them() {
@@ -16,7 +19,11 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).unwrap();
+    let noted = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+    let (downloads, _keeper) = Downloads::open(noted.path(), [7; 16], clock).unwrap();
     let world = World::with(|config| {
+        config.downloads = Some(downloads);
         config.metrics = Some(MetricsPage {
             token: SecretString::from("letmein"),
             render: Arc::new(move || handle.render()),
@@ -26,6 +33,8 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
     let basic = world.basic();
     let tarball = "/@acme/order/-/order-1.0.0.tgz";
     let bytes = world.get(tarball, &basic).await.body.len();
+    // A publisher's is no box's download, but bytes are bytes.
+    assert_eq!(world.get(tarball, &publisher_token()).await.status, 200);
     for path in ["/@acme/order", "/@acme/loyalty", "/@acme/nope", "/x//y"] {
         world.get(path, &basic).await;
     }
@@ -34,8 +43,12 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
         let refused = world.get("/metrics", token).await;
         assert!(refused.is(401, "metrics_token_invalid"), "{token}");
     }
+    let twice = request(Method::GET, "/metrics", "letmein").header("authorization", "Bearer x");
+    let twice = world.call(twice.body(Body::empty()).unwrap()).await;
+    assert!(twice.is(401, "metrics_token_invalid"));
     let page = world.get("/metrics", "letmein").await;
     assert_eq!(page.status, 200);
+    assert_eq!(page.header("cache-control"), "private, no-store");
     let text = String::from_utf8(page.body).unwrap();
     for line in [
         r#"tollgate_gate_answers_total{route="publish",status="2xx"} 1"#,
@@ -43,9 +56,9 @@ async fn the_figures_are_for_whoever_has_the_token_for_them() {
         r#"tollgate_gate_answers_total{route="packument",status="4xx"} 2"#,
         r#"tollgate_gate_answers_total{route="none",status="4xx"} 1"#,
         r#"tollgate_gate_refusals_total{code="not_entitled"} 2"#,
-        r#"tollgate_gate_refusals_total{code="metrics_token_invalid"} 4"#,
-        "tollgate_gate_downloads_total 1",
-        &format!("tollgate_gate_download_bytes_total {bytes}"),
+        r#"tollgate_gate_refusals_total{code="metrics_token_invalid"} 5"#,
+        "tollgate_gate_downloads_total 1\n",
+        &format!("tollgate_gate_download_bytes_total {}", 2 * bytes),
         "tollgate_gate_snapshot_number 7",
         "tollgate_gate_snapshot_age_seconds 100",
         "tollgate_gate_snapshot_max_stale_seconds 900",

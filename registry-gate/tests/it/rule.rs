@@ -7,12 +7,13 @@ use serde_json::json;
 
 use crate::world::{World, expired_publisher_token, get, publisher_token, request, set};
 
-const ROUTES: [&str; 5] = [
+const ROUTES: [&str; 6] = [
     "/@acme/loyalty",
     "/@acme%2floyalty",
     "/@acme/loyalty/1.0.0",
     "/@acme/loyalty/-/loyalty-1.0.0.tgz",
     "/-/package/@acme/loyalty/dist-tags",
+    "/-/package/@acme/loyalty/dist-tags/latest",
 ];
 
 #[tokio::test]
@@ -94,6 +95,8 @@ async fn pot_39_who_am_i() {
     let name = async |token: &str| world.get("/-/whoami", token).await.json()["username"].clone();
     assert_eq!(name(&world.basic()).await, "box-cus_1");
     assert_eq!(name(&publisher_token()).await, "publisher-ci");
+    let own = world.get("/-/whoami", &world.basic()).await;
+    assert_eq!(own.header("cache-control"), "private, no-store");
     assert_eq!(world.get("/-/whoami", "").await.status, 401);
     assert_eq!(world.get("/-/ping", "").await.json(), json!({}));
     assert_eq!(world.get("/livez", "").await.status, 200);

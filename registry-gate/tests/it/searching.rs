@@ -51,3 +51,28 @@ async fn a_search_finds_what_the_caller_may_have_and_was_published() {
     assert!(answer["time"].as_str().unwrap().starts_with("2026-11-21T"));
     assert!(world.get("/-/v1/search", "").await.is(401, "token_missing"));
 }
+
+#[tokio::test]
+async fn a_search_finds_no_names_of_a_scope_that_was_gated_before() {
+    let world = World::new();
+    assert_eq!(world.publish("@acme/order", "1.0.0").await.status, 201);
+    let (basic, publisher) = (world.basic(), publisher_token());
+    let found = async |token: &str| {
+        let answer = world.get("/-/v1/search?text=order", token).await.json();
+        (names(&answer).len(), answer["total"].as_u64().unwrap())
+    };
+    assert_eq!(found(&basic).await, (1, 1));
+    let mut renamed = world.snapshot();
+    renamed.scope = "@other".to_owned();
+    renamed.tiers.clear();
+    renamed.sets.clear();
+    world.sender.publish(renamed).unwrap();
+    assert!(
+        world
+            .get("/@acme/order", &basic)
+            .await
+            .is(404, "out_of_scope")
+    );
+    assert_eq!(found(&basic).await, (0, 0));
+    assert_eq!(found(&publisher).await, (0, 0));
+}

@@ -204,25 +204,25 @@ async fn http_2_gives_the_same_answers() {
         .http2_prior_knowledge()
         .build()
         .unwrap();
-    let get = async |path: &str| {
+    let get = async |path: &str, token: &str| {
         let url = format!("http://{}{path}", running.address);
-        let answer = client
-            .get(url)
-            .bearer_auth(world.basic())
-            .send()
-            .await
-            .unwrap();
+        let answer = client.get(url).bearer_auth(token).send().await.unwrap();
         assert_eq!(answer.version(), http::Version::HTTP_2);
         (
             answer.status().as_u16(),
             answer.bytes().await.unwrap().to_vec(),
         )
     };
-    let tarball = get("/@acme/order/-/order-1.0.0.tgz").await;
+    let basic = world.basic();
+    let tarball = get("/@acme/order/-/order-1.0.0.tgz", &basic).await;
     assert_eq!(tarball, (200, sample("@acme/order", "1.0.0")));
     for path in ["/@acme%2floyalty", "/@acme/order/", "/-/ping"] {
-        let plain = world.get(path, &world.basic()).await;
-        assert_eq!(get(path).await, (plain.status.as_u16(), plain.body));
+        // The longest token that is read, and one that is longer.
+        for token in [&basic, &"x".repeat(16 * 1024), &"x".repeat(20 * 1024)] {
+            let plain = world.get(path, token).await;
+            let expected = (plain.status.as_u16(), plain.body);
+            assert_eq!(get(path, token).await, expected);
+        }
     }
 }
 
