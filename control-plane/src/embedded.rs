@@ -10,14 +10,46 @@ use std::time::Duration;
 
 use activation_token::downloads::DownloadBatch;
 use anyhow::bail;
-use registry_gate::{DownloadSink, NotTaken, SnapshotSender};
+use registry_gate::reach::Reach;
+use registry_gate::{
+    DownloadSink, GateConfig, NotTaken, SnapshotSender, UpstreamConfig, UpstreamTimeouts,
+};
+use secrecy::SecretString;
+use url::Url;
 
+use crate::data_dir::DataDir;
 use crate::operations::{Error, Operations};
+use crate::settings::Config;
 
 /// Without a change, a fresh snapshot is made this often; far below any `max-stale`.
 const REFRESH: Duration = Duration::from_secs(20);
 /// After a failure, the next attempt waits.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What the settings say of the gate.
+pub(crate) fn gate_config(
+    config: &Config,
+    upstream_token: Option<SecretString>,
+    registry_url: Url,
+    data: &DataDir,
+) -> GateConfig {
+    let patience = Duration::from_secs(config.upstream_timeout.into());
+    let behind = |url: &Url, token| UpstreamConfig {
+        token,
+        reach: Reach::allowing_internal(config.upstream_allow_internal),
+        timeouts: UpstreamTimeouts::patient_for(patience),
+        ..UpstreamConfig::new(url.clone())
+    };
+    let (upstream, pass_through) = (config.upstream.as_ref(), config.pass_through.as_ref());
+    GateConfig {
+        store: config.store.clone(),
+        upstream: upstream.map(|url| behind(url, upstream_token)),
+        pass_through: pass_through.map(|url| behind(url, None)),
+        cache_dir: data.cache(),
+        cache_bytes_max: u64::from(config.cache_mib) * 1024 * 1024,
+        ..GateConfig::new(registry_url, data.packages())
+    }
+}
 
 /// Hands the gate a snapshot of now.
 pub async fn feed_once(operations: &Operations, gate: &SnapshotSender) -> anyhow::Result<()> {

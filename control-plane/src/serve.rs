@@ -16,9 +16,7 @@ use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::reach::Reach;
 use registry_gate::server::{self, Lifecycle, Stopper, Tls, lifecycle};
-use registry_gate::{
-    DownloadKeeper, Downloads, Gate, GateConfig, SnapshotSender, UpstreamConfig, UpstreamTimeouts,
-};
+use registry_gate::{DownloadKeeper, Downloads, Gate, GateConfig, SnapshotSender};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -137,28 +135,14 @@ impl Server {
         operations.note_what_is_served().await.map_err(said)?;
         head_note::write(&operations.store, &data).await?;
 
-        let reach = Reach::allowing_internal(config.upstream_allow_internal);
-        let patience = Duration::from_secs(config.upstream_timeout.into());
-        let timeouts = UpstreamTimeouts::patient_for(patience);
-        let behind = |url, token| UpstreamConfig {
-            token,
-            reach,
-            timeouts,
-            ..UpstreamConfig::new(url)
-        };
         let life = lifecycle();
         let seed = random(&*operations.entropy)?;
         let (downloads, keeper) = Downloads::open(&data.downloads(), seed, Arc::clone(&clock))?;
         let gate_config = GateConfig {
-            store: config.store,
             store_options,
-            upstream: config.upstream.map(|url| behind(url, upstream_token)),
-            pass_through: config.pass_through.map(|url| behind(url, None)),
-            cache_dir: data.cache(),
-            cache_bytes_max: u64::from(config.cache_mib) * 1024 * 1024,
             downloads: Some(downloads),
             lifecycle: Some(life.1.clone()),
-            ..GateConfig::new(registry_url, data.packages())
+            ..embedded::gate_config(&config, upstream_token, registry_url, &data)
         };
         let (gate, snapshots) = Gate::new(gate_config, clock).context("cannot open the gate")?;
         embedded::feed_once(&operations, &snapshots).await.context(

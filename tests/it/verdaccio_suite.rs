@@ -67,8 +67,7 @@ async fn run(package_manager: &str, without: &[&str]) {
     let output = command.output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    println!("{text}");
-    assert!(output.status.success(), "{errors}");
+    assert!(output.status.success(), "{text}{errors}");
     assert!(text.contains(" passed"), "nothing was run");
 }
 
