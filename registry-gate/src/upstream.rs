@@ -26,7 +26,7 @@ use self::client::{Client, Reply, UpstreamError};
 use self::figures::{Kind, Lookup};
 use self::ready::{Age, Known, Shown, Weight, ready};
 use crate::access::Permit;
-use crate::cache::{DiskCache, Held, Key, Spool};
+use crate::cache::{DiskCache, Held, Key, Registry, Spool};
 use crate::config::{ConfigError, UpstreamConfig};
 use crate::fault::{Failure, Fault};
 use crate::flights::Flights;
@@ -45,6 +45,7 @@ const WRITE_BYTES: usize = 256 * 1024;
 pub(crate) struct Upstream(Arc<Parts>);
 
 struct Parts {
+    registry: Registry,
     client: Client,
     cache: Arc<DiskCache>,
     public_url: PublicUrl,
@@ -59,16 +60,17 @@ struct Parts {
 type Loaded = Result<Option<Arc<Shown>>, Refusal>;
 
 impl Upstream {
-    /// `registry` is what it is called in logs and figures.
+    /// Prepares to ask a registry.
     pub(crate) fn new(
-        registry: &'static str,
+        registry: Registry,
         config: &UpstreamConfig,
         cache: Arc<DiskCache>,
         public_url: PublicUrl,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         Ok(Self(Arc::new(Parts {
-            client: Client::new(registry, config)?,
+            registry,
+            client: Client::new(registry.as_str(), config)?,
             cache,
             public_url,
             clock,
@@ -78,6 +80,11 @@ impl Upstream {
             downloads: Flights::new(),
             downloading: Semaphore::new(DOWNLOADS_MAX),
         })))
+    }
+
+    /// Which registry it is.
+    pub(crate) fn registry(&self) -> Registry {
+        self.0.registry
     }
 
     /// The package, if the registry has it.
@@ -221,7 +228,8 @@ impl Parts {
 
     async fn cached(&self, integrity: Integrity) -> Option<Held> {
         let cache = Arc::clone(&self.cache);
-        let get = move || cache.get(&Key::Tarball(integrity));
+        let key = self.tarball_key(integrity);
+        let get = move || cache.get(&key);
         spawn_blocking(get).await.ok()?
     }
 
@@ -267,8 +275,15 @@ impl Parts {
             }
         }
         let arrived = arriving.take(piece).await.map_err(fault)?;
-        let held = arrived.end(integrity).await.map_err(fault)?;
+        let held = arrived
+            .end(self.tarball_key(integrity))
+            .await
+            .map_err(fault)?;
         Ok(held.ok_or_else(|| failed(UpstreamError::Integrity))?)
+    }
+
+    fn tarball_key(&self, integrity: Integrity) -> Key {
+        Key::Tarball(self.registry, integrity)
     }
 
     fn document_key(&self, name: &PackageName) -> Key {
@@ -326,10 +341,10 @@ impl Arriving {
     }
 
     /// The whole, if it is what was announced.
-    async fn end(self, integrity: Integrity) -> io::Result<Option<Held>> {
+    async fn end(self, key: Key) -> io::Result<Option<Held>> {
         let end = move || {
             let good = self.check.fits();
-            good.then(|| self.cache.keep(Key::Tarball(integrity), self.spool))
+            good.then(|| self.cache.keep(key, self.spool))
         };
         spawn_blocking(end).await.map_err(io::Error::other)
     }
