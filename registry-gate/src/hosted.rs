@@ -17,7 +17,7 @@ use crate::history::{Change, Publish, State, next_time};
 use crate::packument::{Package, PublicUrl, Release};
 use crate::publication::Publication;
 use crate::refusal::Refusal;
-use crate::shelf::Shelf;
+use crate::shelf::{Bounds, Shelf};
 use crate::store::{Created, Listing, Record, Store};
 use crate::tag::Tag;
 
@@ -26,8 +26,9 @@ pub(crate) use render::Revision;
 /// How long a package is taken for current before the store is asked again, in seconds: another
 /// gate on the same store may have published.
 const FRESH_SECONDS: i64 = 2;
-/// The most packages kept ready.
+/// The most packages kept ready, and how much memory they may take, in bytes, roughly.
 const PACKAGES_MAX: usize = 100_000;
+const PACKAGES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How many releases are read at a time.
 const READS_AT_ONCE: usize = 8;
 
@@ -60,9 +61,14 @@ struct Stored {
 impl Hosted {
     pub(crate) fn new(store: Store, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Self {
         let fresh_for = SignedDuration::from_secs(FRESH_SECONDS);
+        let bounds = Bounds {
+            names: PACKAGES_MAX,
+            bytes: PACKAGES_BYTES_MAX,
+            weigh: |shown: &Shown| shown.package.bytes(),
+        };
         Self {
             store,
-            shelf: Shelf::new(PACKAGES_MAX, fresh_for, Arc::clone(&clock)),
+            shelf: Shelf::new(bounds, fresh_for, Arc::clone(&clock)),
             public_url,
             clock,
         }
