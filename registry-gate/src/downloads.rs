@@ -290,6 +290,28 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test]
+    async fn what_cannot_be_written_down_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = activation_token::clock::SettableClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let (downloads, keeper) = Downloads::open(dir.path(), [1; 16], Arc::new(clock)).unwrap();
+        downloads.note(Download(Release {
+            license_id: "lic_1".into(),
+            customer_id: "cus_1".into(),
+            package: "@acme/order".parse().unwrap(),
+            version: "1.0.0".into(),
+        }));
+        let place = dir.path().join("0");
+        std::fs::remove_dir_all(&place).unwrap();
+        assert!(keeper.write().await.is_err());
+        std::fs::create_dir(&place).unwrap();
+        keeper.write().await.unwrap();
+        let next = keeper.ledger.lock().unwrap().next().unwrap().0.unwrap();
+        let told: Vec<_> = next.batches().flat_map(|batch| batch.records).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].count, 1);
+    }
+
     #[test]
     fn a_download_in_pieces_counts_once() {
         for (method, status, range, expected) in [

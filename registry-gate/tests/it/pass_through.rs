@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
+use http::Method;
 use registry_gate::UpstreamConfig;
 use secrecy::SecretString;
 use serde_json::json;
 
 use crate::raw::{Raw, Reply, answer, ok};
 use crate::upstream::integrity;
-use crate::world::{GATE_URL, World, document, publisher_token, put, sample};
+use crate::world::{GATE_URL, World, document, publisher_token, put, request, sample};
 
 struct Fixture {
     world: World,
@@ -195,4 +197,24 @@ async fn a_known_hash_does_not_open_the_bytes_of_a_package_of_the_vendor() {
         let answer = world.get("/lodash/-/lodash-1.0.0.tgz", &basic).await;
         assert!(answer.is(502, "upstream_integrity"), "{path} {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_was_published_here_never_comes_from_elsewhere_again() {
+    let fixture = fixture().await;
+    let world = &fixture.world;
+    world.publish("@acme/order", "1.0.0").await;
+    let shown = world.get("/@acme/order", &publisher_token()).await.json();
+    let path = format!("/@acme%2forder/-rev/{}", shown["_rev"].as_str().unwrap());
+    let removal = request(Method::DELETE, &path, &publisher_token()).body(Body::empty());
+    assert_eq!(world.call(removal.unwrap()).await.status, 200);
+    for path in [
+        "/@acme/order",
+        "/@acme/order/1.0.0",
+        "/@acme/order/-/order-1.0.0.tgz",
+    ] {
+        let answer = world.get(path, &world.basic()).await;
+        assert!(answer.is(404, "not_published"), "{path} {answer:?}");
+    }
+    assert!(fixture.upstream.asked().is_empty());
 }
