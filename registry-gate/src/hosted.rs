@@ -9,11 +9,13 @@ use std::sync::Arc;
 use activation_token::clock::Clock;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use object_store::GetResult;
 use semver::Version;
 
 use crate::access::{Permit, PublishPermit};
 use crate::fault::{Failure, Fault};
 use crate::history::{Change, Publish, State, next_time};
+use crate::integrity::Integrity;
 use crate::packument::{Package, PublicUrl, Release};
 use crate::publication::Publication;
 use crate::refusal::Refusal;
@@ -74,7 +76,7 @@ impl Hosted {
         }
     }
 
-    /// Where tarballs are read.
+    /// Where names are listed.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -91,6 +93,27 @@ impl Hosted {
             .into()),
             shown => Ok(shown),
         }
+    }
+
+    /// The tarball of a release.
+    pub(crate) async fn tarball(
+        &self,
+        permit: &Permit,
+        version: &Version,
+        integrity: &Integrity,
+    ) -> Result<GetResult, Failure> {
+        if let Some(object) = self.store.tarball(integrity).await? {
+            return Ok(object);
+        }
+        // Unpublished by another gate a moment ago, or lost.
+        self.renew(permit);
+        let shown = self.package(permit).await?;
+        let name = permit.name();
+        if shown.is_some_and(|shown| shown.state.live.contains(version)) {
+            let doing = format!("reading the tarball of {name} {version}");
+            return Err(Fault::new(doing, "it is not in the store").into());
+        }
+        Err(Refusal::NoSuchRelease { name: name.clone() }.into())
     }
 
     /// Has the store asked again: who is about to change a package must see it as it is now.

@@ -172,7 +172,8 @@ impl Packages {
                 Bytes::from(read.map_err(|error| Fault::new("reading a tarball", error))?)
             }
             Source::Hosted => {
-                let object = self.hosted.store().tarball(&release.integrity).await?;
+                let integrity = &release.integrity;
+                let object = self.hosted.tarball(permit, version, integrity).await?;
                 if object.meta.size > KEPT_BYTES_MAX {
                     return Ok(Tarball::stored(object));
                 }
