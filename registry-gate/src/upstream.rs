@@ -37,6 +37,9 @@ use crate::route::Report;
 
 /// The most tarballs that arrive at a time.
 const DOWNLOADS_MAX: usize = 64;
+/// The most package documents that are asked for at a time. Each is in memory, several times over
+/// while it is rendered.
+const LOADS_MAX: usize = 32;
 /// How much of a tarball is collected before it is written, in bytes.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -53,6 +56,7 @@ struct Parts {
     tarball_bytes_max: u64,
     ready: Cache<PackageName, Known, Weight>,
     loads: Flights<PackageName, Loaded>,
+    loading: Semaphore,
     downloads: Flights<Integrity, Result<Held, Failure>>,
     downloading: Semaphore,
 }
@@ -77,6 +81,7 @@ impl Upstream {
             tarball_bytes_max: config.tarball_bytes_max as u64,
             ready: ready(),
             loads: Flights::new(),
+            loading: Semaphore::new(LOADS_MAX),
             downloads: Flights::new(),
             downloading: Semaphore::new(DOWNLOADS_MAX),
         })))
@@ -142,6 +147,8 @@ impl Upstream {
 impl Parts {
     /// Asks the registry. If it fails, what it said before holds.
     async fn load(self: Arc<Self>, name: PackageName) -> Loaded {
+        // The semaphore is never closed.
+        let _slot = self.loading.acquire().await;
         let key = self.document_key(&name);
         let known = match self.ready.get(&name) {
             Some(known) => Some(known),
@@ -247,7 +254,6 @@ impl Parts {
                 _ => Refusal::Upstream,
             }
         };
-        // The semaphore is never closed.
         let _slot = self.downloading.acquire().await;
         // Another download may have ended between the look and the flight.
         if let Some(held) = self.cached(integrity).await {

@@ -218,3 +218,36 @@ async fn a_name_that_was_published_here_never_comes_from_elsewhere_again() {
     }
     assert!(fixture.upstream.asked().is_empty());
 }
+
+#[tokio::test]
+async fn documents_are_asked_for_within_bounds() {
+    let fixture = fixture().await;
+    let world = Arc::new(fixture.world);
+    let held = Reply::Held(answer("404 No", &[], b""));
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        fixture.outside.set(&format!("/x{number}"), held.clone());
+        let world = Arc::clone(&world);
+        asking.spawn(async move { world.get(&format!("/x{number}"), &world.basic()).await });
+    }
+    let until = async |count| {
+        let waited = async {
+            while fixture.outside.asked().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(20), waited);
+        waited.await.unwrap();
+    };
+    until(32).await;
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.outside.asked().len(), 32);
+    for _ in 0..40 {
+        fixture.outside.release();
+    }
+    for answer in asking.join_all().await {
+        assert!(answer.is(404, "not_published"));
+    }
+}
