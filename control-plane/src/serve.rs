@@ -137,15 +137,7 @@ impl Server {
         operations.note_what_is_served().await.map_err(said)?;
         head_note::write(&operations.store, &data).await?;
 
-        let reach = Reach::allowing_internal(config.upstream_allow_internal);
-        let patience = Duration::from_secs(config.upstream_timeout.into());
-        let timeouts = UpstreamTimeouts::patient_for(patience);
-        let behind = |url, token| UpstreamConfig {
-            token,
-            reach,
-            timeouts,
-            ..UpstreamConfig::new(url)
-        };
+        let behind = behind(&config);
         let life = lifecycle();
         let seed = random(&*operations.entropy)?;
         let (downloads, keeper) = Downloads::open(&data.downloads(), seed, Arc::clone(&clock))?;
@@ -239,6 +231,19 @@ impl Server {
         }
         drop(data);
         result.map(drop).context("a listener failed")
+    }
+}
+
+/// A registry behind the gate, as the settings say.
+fn behind(config: &Config) -> impl Fn(Url, Option<SecretString>) -> UpstreamConfig + use<> {
+    let reach = Reach::allowing_internal(config.upstream_allow_internal);
+    let patience = Duration::from_secs(config.upstream_timeout.into());
+    let timeouts = UpstreamTimeouts::patient_for(patience);
+    move |url, token| UpstreamConfig {
+        token,
+        reach,
+        timeouts,
+        ..UpstreamConfig::new(url)
     }
 }
 
