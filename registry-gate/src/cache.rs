@@ -2,10 +2,10 @@
 //! the least recently used thrown out first. What they hold is checked before it comes in.
 //!
 //! ```text
-//! cache/lock                          held by the gate that works here
-//! cache/incoming-{number}             what is arriving; removed at the next start
-//! cache/tarball-sha512-{hex}.{bytes}  a tarball, under its own hash
-//! cache/document-{hex}.{bytes}        a package document, under the hash of where it is from
+//! cache/lock                                   held by the gate that works here
+//! cache/incoming-{number}                      what is arriving; removed at the next start
+//! cache/tarball-upstream-sha512-{hex}.{bytes}  a tarball, under where it is from and its own hash
+//! cache/document-{hex}.{bytes}                 a package document, under the hash of where it is from
 //! ```
 //!
 //! One gate works on a directory. Another one that is told to use the same takes `cache-2` beside
@@ -25,7 +25,7 @@ use std::time::SystemTime;
 
 use activation_token::clock::Clock;
 
-pub(crate) use self::index::Key;
+pub(crate) use self::index::{Key, Registry};
 pub(crate) use self::spool::Spool;
 
 use self::index::{Index, size};
@@ -111,7 +111,7 @@ impl DiskCache {
             bytes: known.bytes,
         };
         self.note_use(&held.file);
-        if let (Key::Tarball(integrity), false) = (key, known.checked) {
+        if let (Key::Tarball(_, integrity), false) = (key, known.checked) {
             if !held.fits(integrity) {
                 tracing::warn!(file = %key.file_name(known.bytes), "a cached file has changed");
                 self.remove(key);
@@ -186,7 +186,7 @@ impl DiskCache {
         if size(spool.bytes()) > self.bytes_max {
             return Ok(());
         }
-        if matches!(key, Key::Tarball(_)) {
+        if matches!(key, Key::Tarball(..)) {
             spool.sync()?;
         }
         self.note_use(&spool.held().file);

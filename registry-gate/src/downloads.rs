@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use activation_token::clock::Clock;
@@ -57,9 +57,14 @@ pub struct Downloads(Arc<Tally>);
 /// Writes down what was noted, and tells it.
 pub struct DownloadKeeper {
     tally: Arc<Tally>,
-    ledger: Arc<Mutex<Ledger>>,
+    ledger: Shared,
+    /// Of gates that ended and were not started again.
+    left_behind: Mutex<Vec<Shared>>,
     clock: Arc<dyn Clock>,
 }
+
+/// A ledger, for threads that wait for the disk.
+type Shared = Arc<Mutex<Ledger>>;
 
 /// Who is told of downloads, which is the control plane.
 pub trait DownloadSink: Send + Sync + 'static {
@@ -138,10 +143,13 @@ impl Downloads {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, DownloadKeeper), LedgerError> {
         let ledger = Ledger::open(dir, seed)?;
+        let left_behind = Ledger::left_behind(dir, seed)?.into_iter();
+        let left_behind = left_behind.map(|ledger| Arc::new(Mutex::new(ledger)));
         let tally = Arc::new(Tally::default());
         let keeper = DownloadKeeper {
             tally: Arc::clone(&tally),
             ledger: Arc::new(Mutex::new(ledger)),
+            left_behind: Mutex::new(left_behind.collect()),
             clock,
         };
         Ok((Self(tally), keeper))
@@ -205,7 +213,7 @@ impl DownloadKeeper {
         let tally = Arc::clone(&self.tally);
         let day = self.clock.now().to_zoned(TimeZone::UTC).date();
         // All of it in there: it goes on when nobody waits for it any more.
-        self.on_disk(move |ledger| {
+        on_disk(&self.ledger, move |ledger| {
             let noted = tally.take();
             match ledger.write(&noted, day) {
                 Ok(without_room) => {
@@ -223,58 +231,78 @@ impl DownloadKeeper {
 
     /// Tells all that was written.
     async fn tell(&self, sink: &impl DownloadSink) -> Result<(), Untold> {
-        loop {
-            let next = self.on_disk(|ledger| {
-                let (next, without_room) = ledger.next()?;
-                lost(without_room);
-                Ok(next)
-            });
-            let Some(next) = next.await? else {
-                return Ok(());
-            };
-            for batch in next.batches() {
-                match sink.take(&batch).await {
-                    Ok(()) => {}
-                    Err(NotTaken::Later(error)) => return Err(Untold::Sink(error)),
-                    Err(NotTaken::Never(error)) => self.set_aside(batch, &*error).await,
-                }
-            }
-            self.on_disk(move |ledger| ledger.told(&next)).await?;
+        tell_from(&self.ledger, sink).await?;
+        while let Some(left) = self.next_left_behind() {
+            tell_from(&left, sink).await?;
+            self.left_behind().pop();
         }
+        Ok(())
     }
 
-    /// Sees to a batch that nobody will ever take, so that others get their turn.
-    async fn set_aside(&self, batch: DownloadBatch, error: &(dyn Error + Send + Sync)) {
-        let count = batch.records.iter().map(|record| record.count).sum();
-        let id = batch.batch_id.clone();
-        tracing::error!(
-            batch = id,
-            downloads = count,
-            error = %error,
-            "the control plane refused a batch of downloads for good; `refused.json` has it"
-        );
-        lost(count);
-        if let Err(error) = self.on_disk(move |ledger| ledger.set_aside(&batch)).await {
-            let error: &dyn Error = &error;
-            tracing::error!(error, "and it could not be written there");
-        }
+    fn next_left_behind(&self) -> Option<Shared> {
+        self.left_behind().last().cloned()
     }
 
-    /// Works where waiting for a disk holds nobody up.
-    async fn on_disk<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Ledger) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Result<T, Untold> {
-        let ledger = Arc::clone(&self.ledger);
-        let work = tokio::task::spawn_blocking(move || {
-            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = work(&mut ledger);
-            #[expect(clippy::cast_precision_loss, reason = "a gauge may be a little off")]
-            gauge!(WAITING).set(ledger.records() as f64);
-            done
+    fn left_behind(&self) -> MutexGuard<'_, Vec<Shared>> {
+        self.left_behind
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells all that a ledger has.
+async fn tell_from(ledger: &Shared, sink: &impl DownloadSink) -> Result<(), Untold> {
+    loop {
+        let next = on_disk(ledger, |ledger| {
+            let (next, without_room) = ledger.next()?;
+            lost(without_room);
+            Ok(next)
         });
-        Ok(work.await.map_err(|_| Untold::CutOff)??)
+        let Some(next) = next.await? else {
+            return Ok(());
+        };
+        for batch in next.batches() {
+            match sink.take(&batch).await {
+                Ok(()) => {}
+                Err(NotTaken::Later(error)) => return Err(Untold::Sink(error)),
+                Err(NotTaken::Never(error)) => set_aside(ledger, batch, &*error).await,
+            }
+        }
+        on_disk(ledger, move |ledger| ledger.told(&next)).await?;
     }
+}
+
+/// Sees to a batch that nobody will ever take, so that others get their turn.
+async fn set_aside(ledger: &Shared, batch: DownloadBatch, error: &(dyn Error + Send + Sync)) {
+    let count = batch.records.iter().map(|record| record.count).sum();
+    let id = batch.batch_id.clone();
+    tracing::error!(
+        batch = id,
+        downloads = count,
+        error = %error,
+        "the control plane refused a batch of downloads for good; `refused.json` has it"
+    );
+    lost(count);
+    if let Err(error) = on_disk(ledger, move |ledger| ledger.set_aside(&batch)).await {
+        let error: &dyn Error = &error;
+        tracing::error!(error, "and it could not be written there");
+    }
+}
+
+/// Works where waiting for a disk holds nobody up.
+async fn on_disk<T: Send + 'static>(
+    ledger: &Shared,
+    work: impl FnOnce(&mut Ledger) -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, Untold> {
+    let ledger = Arc::clone(ledger);
+    let work = tokio::task::spawn_blocking(move || {
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut ledger);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge may be a little off")]
+        gauge!(WAITING).set(ledger.records() as f64);
+        done
+    });
+    Ok(work.await.map_err(|_| Untold::CutOff)??)
 }
 
 /// Counts what nobody will hear of.
@@ -289,6 +317,28 @@ mod tests {
     use http::Response;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_written_down_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = activation_token::clock::SettableClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let (downloads, keeper) = Downloads::open(dir.path(), [1; 16], Arc::new(clock)).unwrap();
+        downloads.note(Download(Release {
+            license_id: "lic_1".into(),
+            customer_id: "cus_1".into(),
+            package: "@acme/order".parse().unwrap(),
+            version: "1.0.0".into(),
+        }));
+        let place = dir.path().join("0");
+        std::fs::remove_dir_all(&place).unwrap();
+        assert!(keeper.write().await.is_err());
+        std::fs::create_dir(&place).unwrap();
+        keeper.write().await.unwrap();
+        let next = keeper.ledger.lock().unwrap().next().unwrap().0.unwrap();
+        let told: Vec<_> = next.batches().flat_map(|batch| batch.records).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].count, 1);
+    }
 
     #[test]
     fn a_download_in_pieces_counts_once() {

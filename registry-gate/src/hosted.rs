@@ -9,15 +9,17 @@ use std::sync::Arc;
 use activation_token::clock::Clock;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use object_store::GetResult;
 use semver::Version;
 
 use crate::access::{Permit, PublishPermit};
 use crate::fault::{Failure, Fault};
 use crate::history::{Change, Publish, State, next_time};
+use crate::integrity::Integrity;
 use crate::packument::{Package, PublicUrl, Release};
 use crate::publication::Publication;
 use crate::refusal::Refusal;
-use crate::shelf::Shelf;
+use crate::shelf::{Bounds, Shelf};
 use crate::store::{Created, Listing, Record, Store};
 use crate::tag::Tag;
 
@@ -26,8 +28,9 @@ pub(crate) use render::Revision;
 /// How long a package is taken for current before the store is asked again, in seconds: another
 /// gate on the same store may have published.
 const FRESH_SECONDS: i64 = 2;
-/// The most packages kept ready.
+/// The most packages kept ready, and how much memory they may take, in bytes, roughly.
 const PACKAGES_MAX: usize = 100_000;
+const PACKAGES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How many releases are read at a time.
 const READS_AT_ONCE: usize = 8;
 
@@ -60,15 +63,20 @@ struct Stored {
 impl Hosted {
     pub(crate) fn new(store: Store, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Self {
         let fresh_for = SignedDuration::from_secs(FRESH_SECONDS);
+        let bounds = Bounds {
+            names: PACKAGES_MAX,
+            bytes: PACKAGES_BYTES_MAX,
+            weigh: |shown: &Shown| shown.package.bytes(),
+        };
         Self {
             store,
-            shelf: Shelf::new(PACKAGES_MAX, fresh_for, Arc::clone(&clock)),
+            shelf: Shelf::new(bounds, fresh_for, Arc::clone(&clock)),
             public_url,
             clock,
         }
     }
 
-    /// Where tarballs are read.
+    /// Where names are listed.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -85,6 +93,27 @@ impl Hosted {
             .into()),
             shown => Ok(shown),
         }
+    }
+
+    /// The tarball of a release.
+    pub(crate) async fn tarball(
+        &self,
+        permit: &Permit,
+        version: &Version,
+        integrity: &Integrity,
+    ) -> Result<GetResult, Failure> {
+        if let Some(object) = self.store.tarball(integrity).await? {
+            return Ok(object);
+        }
+        // Unpublished by another gate a moment ago, or lost.
+        self.renew(permit);
+        let shown = self.package(permit).await?;
+        let name = permit.name();
+        if shown.is_some_and(|shown| shown.state.live.contains(version)) {
+            let doing = format!("reading the tarball of {name} {version}");
+            return Err(Fault::new(doing, "it is not in the store").into());
+        }
+        Err(Refusal::NoSuchRelease { name: name.clone() }.into())
     }
 
     /// Has the store asked again: who is about to change a package must see it as it is now.

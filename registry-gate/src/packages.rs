@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::access::Permit;
-use crate::cache::DiskCache;
+use crate::cache::{DiskCache, Registry};
 use crate::config::{ConfigError, GateConfig};
 use crate::fault::{Failure, Fault};
 use crate::hosted::Hosted;
@@ -32,8 +32,8 @@ const KEPT_BYTES_MAX: u64 = 256 * 1024;
 pub(crate) struct Packages {
     pub(crate) hosted: Hosted,
     behind: Behind,
-    /// By hash, so that an entry can never be stale.
-    small: Cache<Integrity, Bytes, Length>,
+    /// By where they are from and hash, so that an entry can never be stale.
+    small: Cache<(Option<Registry>, Integrity), Bytes, Length>,
 }
 
 /// The registries behind the gate.
@@ -54,6 +54,16 @@ pub(crate) struct Found {
 enum Source {
     Hosted,
     Behind(Upstream),
+}
+
+impl Source {
+    /// The registry behind the gate, if it is one.
+    fn registry(&self) -> Option<Registry> {
+        match self {
+            Self::Hosted => None,
+            Self::Behind(registry) => Some(registry.registry()),
+        }
+    }
 }
 
 impl Behind {
@@ -77,10 +87,12 @@ impl Behind {
             Upstream::new(name, config, cache, public_url.clone(), clock)
         };
         let upstream = config.upstream.as_ref();
-        behind.upstream = upstream.map(|it| registry("upstream", it)).transpose()?;
+        behind.upstream = upstream
+            .map(|it| registry(Registry::Upstream, it))
+            .transpose()?;
         let pass_through = config.pass_through.as_ref();
         behind.pass_through = pass_through
-            .map(|it| registry("pass-through", it))
+            .map(|it| registry(Registry::PassThrough, it))
             .transpose()?;
         Ok(behind)
     }
@@ -144,7 +156,8 @@ impl Packages {
         release: &Release,
     ) -> Result<Tarball, Failure> {
         let fault = |error| Fault::new("reading a tarball", error);
-        if let Some(bytes) = self.small.get(&release.integrity) {
+        let key = (found.source.registry(), release.integrity);
+        if let Some(bytes) = self.small.get(&key) {
             return Ok(Tarball::from(bytes));
         }
         let bytes = match &found.source {
@@ -159,14 +172,15 @@ impl Packages {
                 Bytes::from(read.map_err(|error| Fault::new("reading a tarball", error))?)
             }
             Source::Hosted => {
-                let object = self.hosted.store().tarball(&release.integrity).await?;
+                let integrity = &release.integrity;
+                let object = self.hosted.tarball(permit, version, integrity).await?;
                 if object.meta.size > KEPT_BYTES_MAX {
                     return Ok(Tarball::stored(object));
                 }
                 object.bytes().await.map_err(fault)?
             }
         };
-        self.small.insert(release.integrity, bytes.clone());
+        self.small.insert(key, bytes.clone());
         Ok(Tarball::from(bytes))
     }
 }
@@ -175,8 +189,8 @@ impl Packages {
 #[derive(Clone)]
 struct Length;
 
-impl Weighter<Integrity, Bytes> for Length {
-    fn weight(&self, _: &Integrity, bytes: &Bytes) -> u64 {
+impl Weighter<(Option<Registry>, Integrity), Bytes> for Length {
+    fn weight(&self, _: &(Option<Registry>, Integrity), bytes: &Bytes) -> u64 {
         bytes.len() as u64 + 128
     }
 }

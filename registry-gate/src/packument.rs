@@ -241,6 +241,12 @@ impl Package {
         })
     }
 
+    /// About what it takes in memory: both documents, and once more for their parts.
+    pub(crate) fn bytes(&self) -> usize {
+        const BASE: usize = 512;
+        BASE + 2 * (self.full.bytes() + self.abbreviated.bytes())
+    }
+
     /// The whole document, in the form that was asked for.
     pub(crate) fn document(&self, abbreviated: bool) -> &Document {
         if abbreviated {

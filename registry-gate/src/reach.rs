@@ -35,12 +35,17 @@ const NOT_PUBLIC_V6: [(u128, u32); 4] = [
     (0x3fff << 112, 20),                   // documentation
 ];
 /// Where clouds tell a machine its own secrets. Never reached, however far we may go.
-const METADATA: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+/// All that is link-local belongs to it: there they tell containers theirs as well.
+const METADATA: [IpAddr; 6] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
 ];
+/// IPv6 that a network translates to the IPv4 in its last bits.
+const TRANSLATED: u128 = (0x64 << 112) | (0xff9b << 96);
 
 /// How far connections may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +71,23 @@ impl Reach {
         match self {
             Self::Public => is_public(address),
             Self::Internal => {
-                let plain = address.to_canonical();
-                !plain.is_unspecified() && !plain.is_multicast() && !METADATA.contains(&plain)
+                let plain = translated(address.to_canonical());
+                let link_local = matches!(plain, IpAddr::V4(plain) if plain.is_link_local());
+                let is_metadata = link_local || METADATA.contains(&plain);
+                !plain.is_unspecified() && !plain.is_multicast() && !is_metadata
             }
         }
+    }
+}
+
+/// Where a translating network leads.
+fn translated(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => match u32::try_from(v6.to_bits() ^ TRANSLATED) {
+            Ok(v4) => Ipv4Addr::from_bits(v4).into(),
+            Err(_) => address,
+        },
+        IpAddr::V4(_) => address,
     }
 }
 
@@ -202,8 +220,15 @@ mod tests {
             ("fd00::1", true),
             ("169.254.169.254", false),
             ("::ffff:169.254.169.254", false),
+            ("64:ff9b::169.254.169.254", false),
+            ("64:ff9b::10.0.0.1", true),
+            ("169.254.170.2", false),
+            ("169.254.170.23", false),
             ("100.100.100.200", false),
             ("fd00:ec2::254", false),
+            ("fd00:ec2::23", false),
+            ("fd20:ce::254", false),
+            ("fd00:c1::a9fe:a9fe", false),
             ("0.0.0.0", false),
             ("::", false),
             ("224.0.0.1", false),

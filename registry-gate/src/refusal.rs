@@ -66,8 +66,6 @@ pub(crate) enum Refusal {
     NotPublished { name: PackageName },
     #[error("{name} has no such version or tag")]
     NoSuchRelease { name: PackageName },
-    #[error("this version is no longer there")]
-    TarballGone,
     #[error("this registry signs nothing, so it has no keys to check signatures with")]
     NoKeys,
     #[error("nobody logs in here: run `box activate`, which sets this project's token")]
@@ -167,9 +165,7 @@ impl Refusal {
             Self::PublisherOnly => (StatusCode::FORBIDDEN, "publisher_only"),
             Self::OutOfScope { .. } => (StatusCode::NOT_FOUND, "out_of_scope"),
             Self::NotPublished { .. } => (StatusCode::NOT_FOUND, "not_published"),
-            Self::NoSuchRelease { .. } | Self::TarballGone => {
-                (StatusCode::NOT_FOUND, "release_not_found")
-            }
+            Self::NoSuchRelease { .. } => (StatusCode::NOT_FOUND, "release_not_found"),
             Self::NoKeys => (StatusCode::NOT_FOUND, "keys_none"),
             Self::LogIn => (StatusCode::FORBIDDEN, "login_by_activation"),
             Self::MetricsToken => (StatusCode::UNAUTHORIZED, "metrics_token_invalid"),

@@ -1,9 +1,9 @@
-//! A bounded place for things that are loaded by package name, kept for a while and then loaded
-//! again; that there is nothing under a name is kept likewise. However many ask, one load runs
+//! A place for things that are loaded by package name, kept for a while and then loaded again,
+//! bounded in names and in bytes; that there is nothing under a name is kept likewise. However many ask, one load runs
 //! per name, and those who waited share what came of it, a failure too.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use activation_token::clock::Clock;
 use arc_swap::ArcSwapOption;
@@ -15,8 +15,19 @@ use tokio::sync::Mutex;
 /// See the module.
 pub(crate) struct Shelf<T, E> {
     slots: Cache<PackageName, Arc<Slot<T, E>>>,
+    bounds: Bounds<T>,
+    /// How many bytes are taken.
+    taken: Arc<AtomicUsize>,
     fresh_for: SignedDuration,
     clock: Arc<dyn Clock>,
+}
+
+/// How much is kept.
+pub(crate) struct Bounds<T> {
+    pub(crate) names: usize,
+    pub(crate) bytes: usize,
+    /// About what one thing takes in memory.
+    pub(crate) weigh: fn(&T) -> usize,
 }
 
 /// What a load gives: a thing, or that there is none, or why nobody knows.
@@ -36,13 +47,22 @@ struct Outcome<T, E> {
     result: Loaded<T, E>,
     at: Timestamp,
     generation: u64,
+    _room: Room,
+}
+
+/// Bytes that are taken for as long as this lives.
+struct Room {
+    bytes: usize,
+    taken: Arc<AtomicUsize>,
 }
 
 impl<T, E: Clone> Shelf<T, E> {
-    /// Room for `names_max` names, each loaded again once it is older than `fresh_for`.
-    pub(crate) fn new(names_max: usize, fresh_for: SignedDuration, clock: Arc<dyn Clock>) -> Self {
+    /// Each thing is loaded again once it is older than `fresh_for`.
+    pub(crate) fn new(bounds: Bounds<T>, fresh_for: SignedDuration, clock: Arc<dyn Clock>) -> Self {
         Self {
-            slots: Cache::new(names_max),
+            slots: Cache::new(bounds.names),
+            bounds,
+            taken: Arc::default(),
             fresh_for,
             clock,
         }
@@ -76,9 +96,11 @@ impl<T, E: Clone> Shelf<T, E> {
             result: result.clone(),
             at,
             generation,
+            _room: self.room(&result),
         })));
         slot.loads.fetch_add(1, Ordering::SeqCst);
         drop(turn);
+        self.keep_to_bounds();
         result
     }
 
@@ -87,6 +109,30 @@ impl<T, E: Clone> Shelf<T, E> {
     pub(crate) fn invalidate(&self, name: &PackageName) {
         if let Some(slot) = self.slots.get(name) {
             slot.generation.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn room(&self, result: &Loaded<T, E>) -> Room {
+        let thing = result.as_ref().ok().and_then(Option::as_deref);
+        let bytes = thing.map_or(0, self.bounds.weigh);
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        let taken = Arc::clone(&self.taken);
+        Room { bytes, taken }
+    }
+
+    /// Forgets what is old when there is too much, and everything if that is not enough: whatever
+    /// is asked for again is loaded again.
+    fn keep_to_bounds(&self) {
+        let too_much = || self.taken.load(Ordering::Relaxed) > self.bounds.bytes;
+        for old_alone in [true, false] {
+            if !too_much() {
+                return;
+            }
+            for (_, slot) in self.slots.iter() {
+                if !old_alone || self.fresh(&slot).is_none() {
+                    slot.latest.store(None);
+                }
+            }
         }
     }
 
@@ -122,6 +168,12 @@ impl<T, E: Clone> Shelf<T, E> {
             .as_deref()
             .filter(|outcome| slot.is_current(outcome))?;
         Some(outcome.result.clone())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -20,6 +20,7 @@ mod location;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -32,14 +33,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use crate::access::{Permit, PublishPermit};
 use crate::archive::Readme;
-use crate::fault::{Failure, Fault};
+use crate::fault::Fault;
 use crate::history::Change;
 use crate::integrity::Integrity;
 use crate::publication::Publication;
-use crate::refusal::Refusal;
 use crate::route::parse_version;
 use crate::tag::Tag;
 
@@ -47,6 +48,10 @@ pub use location::{StoreError, StoreOptions, StoreOptionsError, StoreUrl, StoreU
 
 /// How often a file is created anew that was said to be there and is not.
 const CREATES_MAX: usize = 5;
+
+/// How long a store may take for a list or a small file, and to begin a large one. Installs wait
+/// for it, and all who ask for a package wait for one look.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 20 });
 
 /// A store of packages.
 pub(crate) struct Store {
@@ -132,7 +137,7 @@ impl Store {
     /// The names of a scope that anything was ever published under.
     pub(crate) async fn names(&self, scope: &str) -> Result<BTreeSet<PackageName>, Fault> {
         let folder = Path::from_iter(["packages", scope]);
-        let list = self.objects.list_with_delimiter(Some(&folder)).await;
+        let list = soon(self.objects.list_with_delimiter(Some(&folder))).await;
         let list = list.map_err(|error| Fault::new(format!("listing {folder}"), error))?;
         let name = |path: &Path| PackageName::parse(&format!("{scope}/{}", path.filename()?)).ok();
         Ok(list.common_prefixes.iter().filter_map(name).collect())
@@ -171,7 +176,7 @@ impl Store {
         let fault = |error| Fault::new(format!("listing {folder}"), error);
         let mut found = Listing::default();
         let mut list = self.objects.list(Some(&folder));
-        while let Some(object) = list.try_next().await.map_err(fault)? {
+        while let Some(object) = soon(list.try_next()).await.map_err(fault)? {
             found.add(&folder, &object.location).ok_or_else(|| {
                 let stray = format!("`{}` is no release and no change", object.location);
                 Fault::new(format!("listing {folder}"), stray)
@@ -190,18 +195,14 @@ impl Store {
         self.read(&change_path(permit.name(), number)).await
     }
 
-    /// A tarball. Its hash names it, so whoever knows the hash has read a release that a permit
-    /// opened.
-    pub(crate) async fn tarball(&self, integrity: &Integrity) -> Result<GetResult, Failure> {
+    /// A tarball, if it is there. Its hash names it, so whoever knows the hash has read a release
+    /// that a permit opened.
+    pub(crate) async fn tarball(&self, integrity: &Integrity) -> Result<Option<GetResult>, Fault> {
         let path = blob(integrity);
-        match self.objects.get(&path).await {
-            Ok(object) => Ok(object),
-            Err(Error::NotFound { .. }) => {
-                // Unpublished by another gate a moment ago, or lost.
-                tracing::warn!(%path, "a tarball is not there");
-                Err(Refusal::TarballGone.into())
-            }
-            Err(error) => Err(Fault::new(format!("reading {path}"), error).into()),
+        match soon(self.objects.get(&path)).await {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Fault::new(format!("reading {path}"), error)),
         }
     }
 
@@ -212,7 +213,7 @@ impl Store {
     }
 
     async fn bytes(&self, path: &Path) -> object_store::Result<Bytes> {
-        self.objects.get(path).await?.bytes().await
+        soon(async { self.objects.get(path).await?.bytes().await }).await
     }
 
     /// Creates a file with these bytes, which no other writer has.
@@ -284,6 +285,17 @@ impl Listing {
     }
 }
 
+/// What a store says, unless it is silent for too long.
+async fn soon<T>(answer: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
+    let answer = timeout(ANSWER_TIMEOUT, answer).await;
+    answer.unwrap_or_else(|elapsed| {
+        Err(Error::Generic {
+            store: "package",
+            source: elapsed.into(),
+        })
+    })
+}
+
 /// Unique in this process, and with the time beside it in practice everywhere.
 fn next_attempt() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -328,4 +340,15 @@ fn release(name: &PackageName, version: &Version) -> Path {
 fn change_path(name: &PackageName, number: u64) -> Path {
     let folder = package(name).join("changes");
     folder.join(format!("{number}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_store_is_a_failing_one() {
+        let silent = std::future::pending::<object_store::Result<()>>();
+        assert!(soon(silent).await.is_err());
+    }
 }

@@ -26,7 +26,7 @@ use self::client::{Client, Reply, UpstreamError};
 use self::figures::{Kind, Lookup};
 use self::ready::{Age, Known, Shown, Weight, ready};
 use crate::access::Permit;
-use crate::cache::{DiskCache, Held, Key, Spool};
+use crate::cache::{DiskCache, Held, Key, Registry, Spool};
 use crate::config::{ConfigError, UpstreamConfig};
 use crate::fault::{Failure, Fault};
 use crate::flights::Flights;
@@ -37,6 +37,9 @@ use crate::route::Report;
 
 /// The most tarballs that arrive at a time.
 const DOWNLOADS_MAX: usize = 64;
+/// The most package documents that are asked for at a time. Each is in memory, several times over
+/// while it is rendered.
+const LOADS_MAX: usize = 32;
 /// How much of a tarball is collected before it is written, in bytes.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -45,6 +48,7 @@ const WRITE_BYTES: usize = 256 * 1024;
 pub(crate) struct Upstream(Arc<Parts>);
 
 struct Parts {
+    registry: Registry,
     client: Client,
     cache: Arc<DiskCache>,
     public_url: PublicUrl,
@@ -52,6 +56,7 @@ struct Parts {
     tarball_bytes_max: u64,
     ready: Cache<PackageName, Known, Weight>,
     loads: Flights<PackageName, Loaded>,
+    loading: Semaphore,
     downloads: Flights<Integrity, Result<Held, Failure>>,
     downloading: Semaphore,
 }
@@ -59,25 +64,32 @@ struct Parts {
 type Loaded = Result<Option<Arc<Shown>>, Refusal>;
 
 impl Upstream {
-    /// `registry` is what it is called in logs and figures.
+    /// Prepares to ask a registry.
     pub(crate) fn new(
-        registry: &'static str,
+        registry: Registry,
         config: &UpstreamConfig,
         cache: Arc<DiskCache>,
         public_url: PublicUrl,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         Ok(Self(Arc::new(Parts {
-            client: Client::new(registry, config)?,
+            registry,
+            client: Client::new(registry.as_str(), config)?,
             cache,
             public_url,
             clock,
             tarball_bytes_max: config.tarball_bytes_max as u64,
             ready: ready(),
             loads: Flights::new(),
+            loading: Semaphore::new(LOADS_MAX),
             downloads: Flights::new(),
             downloading: Semaphore::new(DOWNLOADS_MAX),
         })))
+    }
+
+    /// Which registry it is.
+    pub(crate) fn registry(&self) -> Registry {
+        self.0.registry
     }
 
     /// The package, if the registry has it.
@@ -135,6 +147,8 @@ impl Upstream {
 impl Parts {
     /// Asks the registry. If it fails, what it said before holds.
     async fn load(self: Arc<Self>, name: PackageName) -> Loaded {
+        // The semaphore is never closed.
+        let _slot = self.loading.acquire().await;
         let key = self.document_key(&name);
         let known = match self.ready.get(&name) {
             Some(known) => Some(known),
@@ -221,7 +235,8 @@ impl Parts {
 
     async fn cached(&self, integrity: Integrity) -> Option<Held> {
         let cache = Arc::clone(&self.cache);
-        let get = move || cache.get(&Key::Tarball(integrity));
+        let key = self.tarball_key(integrity);
+        let get = move || cache.get(&key);
         spawn_blocking(get).await.ok()?
     }
 
@@ -239,7 +254,6 @@ impl Parts {
                 _ => Refusal::Upstream,
             }
         };
-        // The semaphore is never closed.
         let _slot = self.downloading.acquire().await;
         // Another download may have ended between the look and the flight.
         if let Some(held) = self.cached(integrity).await {
@@ -267,8 +281,15 @@ impl Parts {
             }
         }
         let arrived = arriving.take(piece).await.map_err(fault)?;
-        let held = arrived.end(integrity).await.map_err(fault)?;
+        let held = arrived
+            .end(self.tarball_key(integrity))
+            .await
+            .map_err(fault)?;
         Ok(held.ok_or_else(|| failed(UpstreamError::Integrity))?)
+    }
+
+    fn tarball_key(&self, integrity: Integrity) -> Key {
+        Key::Tarball(self.registry, integrity)
     }
 
     fn document_key(&self, name: &PackageName) -> Key {
@@ -326,10 +347,10 @@ impl Arriving {
     }
 
     /// The whole, if it is what was announced.
-    async fn end(self, integrity: Integrity) -> io::Result<Option<Held>> {
+    async fn end(self, key: Key) -> io::Result<Option<Held>> {
         let end = move || {
             let good = self.check.fits();
-            good.then(|| self.cache.keep(Key::Tarball(integrity), self.spool))
+            good.then(|| self.cache.keep(key, self.spool))
         };
         spawn_blocking(end).await.map_err(io::Error::other)
     }

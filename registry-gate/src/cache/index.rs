@@ -10,11 +10,33 @@ use crate::integrity::Integrity;
 /// What a file takes at least, in bytes.
 const BLOCK_BYTES: u64 = 4096;
 
+/// A registry behind the gate. What came from one is never shown as the other's: a hash that
+/// somebody knows must not open the bytes of a package that he may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Registry {
+    /// For names of the gated scope.
+    Upstream,
+    /// For all others.
+    PassThrough,
+}
+
+impl Registry {
+    const ALL: [Self; 2] = [Self::Upstream, Self::PassThrough];
+
+    /// What it is called in logs, figures and the names of files.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::PassThrough => "pass-through",
+        }
+    }
+}
+
 /// What a file is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
-    /// A tarball, by its hash.
-    Tarball(Integrity),
+    /// A tarball, by where it is from and its hash.
+    Tarball(Registry, Integrity),
     /// A package document, by the hash of registry and name.
     Document([u8; 32]),
 }
@@ -71,11 +93,12 @@ impl Index {
 impl Key {
     pub(super) fn file_name(&self, bytes: u64) -> String {
         match self {
-            Self::Tarball(integrity @ Integrity::Sha512(_)) => {
-                format!("tarball-sha512-{}.{bytes}", integrity.to_hex())
-            }
-            Self::Tarball(integrity @ Integrity::Sha1(_)) => {
-                format!("tarball-sha1-{}.{bytes}", integrity.to_hex())
+            Self::Tarball(registry, integrity) => {
+                let (registry, hex) = (registry.as_str(), integrity.to_hex());
+                match integrity {
+                    Integrity::Sha512(_) => format!("tarball-{registry}-sha512-{hex}.{bytes}"),
+                    Integrity::Sha1(_) => format!("tarball-{registry}-sha1-{hex}.{bytes}"),
+                }
             }
             Self::Document(hash) => format!("document-{}.{bytes}", HEXLOWER.encode(hash)),
         }
@@ -88,11 +111,18 @@ impl Key {
         }
         let (stem, bytes) = name.split_once('.')?;
         let (kind, hex) = stem.rsplit_once('-')?;
-        let key = match kind {
-            "tarball-sha512" => Self::Tarball(Integrity::Sha512(hash(hex)?)),
-            "tarball-sha1" => Self::Tarball(Integrity::Sha1(hash(hex)?)),
-            "document" => Self::Document(hash(hex)?),
-            _ => return None,
+        let key = if kind == "document" {
+            Self::Document(hash(hex)?)
+        } else {
+            let (registry, kind) = kind.strip_prefix("tarball-")?.rsplit_once('-')?;
+            let mut all = Registry::ALL.into_iter();
+            let registry = all.find(|one| one.as_str() == registry)?;
+            let integrity = match kind {
+                "sha512" => Integrity::Sha512(hash(hex)?),
+                "sha1" => Integrity::Sha1(hash(hex)?),
+                _ => return None,
+            };
+            Self::Tarball(registry, integrity)
         };
         Some((key, bytes.parse().ok()?))
     }
@@ -111,8 +141,9 @@ mod tests {
     fn a_file_is_known_by_its_name() {
         let (sha512, sha1) = Integrity::of(b"abc");
         for key in [
-            Key::Tarball(sha512),
-            Key::Tarball(sha1),
+            Key::Tarball(Registry::Upstream, sha512),
+            Key::Tarball(Registry::PassThrough, sha512),
+            Key::Tarball(Registry::PassThrough, sha1),
             Key::Document([7; 32]),
         ] {
             assert_eq!(Key::parse(&key.file_name(12)), Some((key, 12)));

@@ -43,7 +43,7 @@ impl Fixture {
 const ROOM: u64 = 1 << 20;
 
 fn key(bytes: &[u8]) -> Key {
-    Key::Tarball(Integrity::of(bytes).0)
+    Key::Tarball(Registry::Upstream, Integrity::of(bytes).0)
 }
 
 fn keep(cache: &DiskCache, bytes: &[u8]) -> Held {

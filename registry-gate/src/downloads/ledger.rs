@@ -118,7 +118,7 @@ impl Ledger {
                 .open(place.join("lock"))
                 .map_err(unusable)?;
             match lock.try_lock() {
-                Ok(()) => return Self::take_up(place, lock, seed),
+                Ok(()) => return Self::take_up(place, lock, seed, nth),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(source)) => return Err(unusable(source)),
             }
@@ -126,9 +126,27 @@ impl Ledger {
         Err(LedgerError::Taken(dir.to_owned()))
     }
 
-    fn take_up(dir: PathBuf, lock: File, seed: [u8; 16]) -> Result<Self, LedgerError> {
+    /// What gates have left that nobody has started again. Places are few where gates share a
+    /// directory, and a later start may take another one.
+    pub(crate) fn left_behind(dir: &Path, seed: [u8; 16]) -> Result<Vec<Self>, LedgerError> {
+        let mut left = Vec::new();
+        for nth in 0..GATES_MAX {
+            let place = dir.join(nth.to_string());
+            let Ok(lock) = OpenOptions::new().write(true).open(place.join("lock")) else {
+                break;
+            };
+            if lock.try_lock().is_ok() {
+                let ledger = Self::take_up(place, lock, seed, nth)?;
+                left.extend((!ledger.files.is_empty()).then_some(ledger));
+            }
+        }
+        Ok(left)
+    }
+
+    fn take_up(dir: PathBuf, lock: File, seed: [u8; 16], nth: usize) -> Result<Self, LedgerError> {
         let mut ledger = Self {
-            seed: HEXLOWER.encode(&seed),
+            // A process may tell from several places.
+            seed: format!("{}.{nth}", HEXLOWER.encode(&seed)),
             files: BTreeMap::new(),
             sealed: None,
             covered: Vec::new(),

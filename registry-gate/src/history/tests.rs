@@ -248,3 +248,51 @@ fn a_change_is_written_as_it_is_read() {
     assert_eq!(serde_json::to_string(&change).unwrap(), json);
     assert_eq!(serde_json::from_str::<Change>(json).unwrap(), change);
 }
+
+fn changed(at: Timestamp, deed: Deed) -> Change {
+    let (by, attempt) = ("ci".to_owned(), String::new());
+    let deeds = vec![deed];
+    Change {
+        at,
+        by,
+        attempt,
+        deeds,
+    }
+}
+
+#[test]
+fn of_one_time_the_release_comes_first() {
+    let at = clock([0; 3], 0, 0);
+    let [old, new]: [Version; 2] = ["1.0.0", "2.0.0"].map(|text| text.parse().unwrap());
+    let tags = [Tag::latest()];
+    let publish = |version, at| Publish {
+        version,
+        at,
+        tags: &tags,
+    };
+    let back = Deed::MoveTag {
+        tag: Tag::latest(),
+        version: old.clone(),
+    };
+    let before = at - SignedDuration::from_secs(1);
+    let releases = vec![publish(&old, before), publish(&new, at)];
+    let state = State::of(releases, &[changed(at, back)]);
+    assert_eq!(state.tags[&Tag::latest()], old);
+}
+
+/// Nobody writes a release of a version that is gone. Should one turn up, it does not count.
+#[test]
+fn what_is_gone_stays_gone_whatever_time_a_release_tells() {
+    let at = clock([0; 3], 0, 0);
+    let version: Version = "1.0.0".parse().unwrap();
+    let gone = Deed::Unpublish {
+        version: version.clone(),
+    };
+    let late = Publish {
+        version: &version,
+        at: at + SignedDuration::from_secs(1),
+        tags: &[],
+    };
+    let state = State::of(vec![late], &[changed(at, gone)]);
+    assert!(state.live.is_empty() && state.tags.is_empty());
+}

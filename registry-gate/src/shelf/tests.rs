@@ -7,6 +7,12 @@ use tokio::sync::Notify;
 
 use super::*;
 
+const BOUNDS: Bounds<usize> = Bounds {
+    names: 10,
+    bytes: 100,
+    weigh: |_| 40,
+};
+
 struct Fixture {
     shelf: Arc<Shelf<usize, &'static str>>,
     clock: Arc<SettableClock>,
@@ -22,7 +28,7 @@ impl Fixture {
         let clock = Arc::new(SettableClock::at(Timestamp::UNIX_EPOCH));
         let fresh_for = SignedDuration::from_secs(10);
         Self {
-            shelf: Arc::new(Shelf::new(10, fresh_for, clock.clone())),
+            shelf: Arc::new(Shelf::new(BOUNDS, fresh_for, clock.clone())),
             clock,
             name: "@acme/order".parse().unwrap(),
             begun: Arc::default(),
@@ -125,4 +131,37 @@ async fn a_leader_that_goes_away_is_replaced() {
     fixture.settle().await;
     fixture.gate.notify_one();
     assert_eq!(number(follower.await.unwrap()), 2);
+}
+
+/// Asks for a name, and tells whether something was there to load it from.
+async fn had_last(fixture: &Fixture, name: &str) -> bool {
+    let (name, mut had) = (name.parse().unwrap(), false);
+    fixture.clock.advance_seconds(1);
+    let load = |last: Option<Arc<usize>>| {
+        had = last.is_some();
+        std::future::ready(Ok(Some(last.unwrap_or_default())))
+    };
+    fixture.shelf.invalidate(&name);
+    fixture.shelf.get(&name, load).await.unwrap();
+    had
+}
+
+#[tokio::test]
+async fn what_is_old_goes_when_there_are_too_many_bytes_and_in_need_all_of_it() {
+    let fixture = Fixture::new();
+    let taken = || fixture.shelf.taken.load(Ordering::SeqCst);
+    assert!(!had_last(&fixture, "a").await);
+    fixture.clock.advance_seconds(10);
+    assert!(!had_last(&fixture, "b").await);
+    assert!(had_last(&fixture, "b").await);
+    assert_eq!(taken(), 80);
+    // `a` is old, and goes for `c`.
+    assert!(!had_last(&fixture, "c").await);
+    assert_eq!(taken(), 80);
+    assert!(had_last(&fixture, "b").await);
+    assert!(had_last(&fixture, "c").await);
+    // Nothing is old: all goes.
+    assert!(!had_last(&fixture, "a").await);
+    assert_eq!(taken(), 0);
+    assert!(!had_last(&fixture, "b").await);
 }

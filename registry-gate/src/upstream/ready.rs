@@ -69,18 +69,16 @@ impl Known {
     }
 }
 
-/// About what a package takes in memory: both documents, and once more for their parts.
+/// About what is known takes in memory.
 #[derive(Clone)]
 pub(super) struct Weight;
 
 impl Weighter<PackageName, Known> for Weight {
     fn weight(&self, name: &PackageName, known: &Known) -> u64 {
-        const BASE: usize = 512;
-        let package = known.shown.as_ref().map(|shown| &shown.package);
-        let length = package.map_or(0, |package| {
-            package.document(true).bytes() + package.document(false).bytes()
-        });
-        (BASE + name.as_str().len() + 2 * length) as u64
+        const BASE: usize = 128;
+        let shown = known.shown.as_ref();
+        let package = shown.map_or(0, |shown| shown.package.bytes());
+        (BASE + name.as_str().len() + package) as u64
     }
 }
 

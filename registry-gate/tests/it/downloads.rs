@@ -211,3 +211,31 @@ async fn what_is_refused_for_good_is_set_aside_and_holds_up_nothing() {
     let aside: DownloadBatch = serde_json::from_slice(&aside).unwrap();
     assert_eq!(aside, first[0]);
 }
+
+/// Of two gates that shared a directory, one alone is started again.
+#[tokio::test]
+async fn what_a_gate_left_behind_is_told_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, first) = open(dir.path(), 1);
+    let (world, second) = set_up(dir.path(), 2).await;
+    let plane = Plane::that(Says::TakenUnheard);
+    let (keeping, _end) = keep(second, &plane);
+    assert_eq!(world.get(TARBALL, &world.basic()).await.status, 200);
+    plane.until(1).await;
+    keeping.abort();
+    let _ = keeping.await;
+    drop(first);
+    let lock = std::fs::File::open(dir.path().join("1/lock")).unwrap();
+    lock.lock().unwrap();
+    drop(lock);
+
+    let (_, third) = open(dir.path(), 3);
+    plane.says(Says::Taken);
+    let (keeping, end) = keep(third, &plane);
+    let seen = plane.batches.borrow().len();
+    plane.until(seen + 1).await;
+    drop(end);
+    keeping.await.unwrap();
+    assert_eq!(plane.counted().len(), 1);
+    assert!(!dir.path().join("1/1-1.json").exists());
+}

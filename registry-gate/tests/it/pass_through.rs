@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
+use http::Method;
 use registry_gate::UpstreamConfig;
 use secrecy::SecretString;
 use serde_json::json;
 
 use crate::raw::{Raw, Reply, answer, ok};
 use crate::upstream::integrity;
-use crate::world::{GATE_URL, World, document, publisher_token, put};
+use crate::world::{GATE_URL, World, document, publisher_token, put, request, sample};
 
 struct Fixture {
     world: World,
@@ -154,5 +156,98 @@ async fn it_is_for_good_tokens_and_for_reading_only() {
         world.clock.advance_seconds(11);
         let answer = world.get("/left-pad", &world.basic()).await;
         assert_eq!(answer.status, status);
+    }
+}
+
+/// Hashes stand in lockfiles, which many people see. A registry that announces one as its own
+/// must not get the gate to hand out what it keeps of the vendor's.
+#[tokio::test]
+async fn a_known_hash_does_not_open_the_bytes_of_a_package_of_the_vendor() {
+    let fixture = fixture().await;
+    let world = &fixture.world;
+    let published = sample("@acme/box-core", "1.0.0");
+    world.publish("@acme/box-core", "1.0.0").await;
+    let large = vec![7; 300_000];
+    let path = "/@acme/product/-/product-1.0.0.tgz";
+    fixture.upstream.set(path, Reply::Bytes(ok(&large)));
+    let named = |name: &str, bytes: &[u8]| {
+        let release = json!({
+            "name": name,
+            "version": "1.0.0",
+            "dist": { "integrity": integrity(bytes) },
+        });
+        let document = json!({ "name": name, "versions": { "1.0.0": release } });
+        Reply::Bytes(ok(document.to_string().as_bytes()))
+    };
+    let product = named("@acme/product", &large);
+    fixture.upstream.set("/@acme%2Fproduct", product);
+    let small = b"@acme/loyalty of the vendor";
+    let growth = world.growth();
+    for (path, bytes) in [
+        ("/@acme/box-core/-/box-core-1.0.0.tgz", &published[..]),
+        ("/@acme/loyalty/-/loyalty-1.0.0.tgz", small),
+        (path, &large),
+    ] {
+        // Kept now, in memory or on disk.
+        assert!(world.get(path, &growth).await.body == bytes, "{path}");
+        fixture.outside.set("/lodash", named("lodash", bytes));
+        world.clock.advance_seconds(301);
+        world.sender.publish(world.snapshot()).unwrap();
+        let basic = world.basic();
+        let answer = world.get("/lodash/-/lodash-1.0.0.tgz", &basic).await;
+        assert!(answer.is(502, "upstream_integrity"), "{path} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_was_published_here_never_comes_from_elsewhere_again() {
+    let fixture = fixture().await;
+    let world = &fixture.world;
+    world.publish("@acme/order", "1.0.0").await;
+    let shown = world.get("/@acme/order", &publisher_token()).await.json();
+    let path = format!("/@acme%2forder/-rev/{}", shown["_rev"].as_str().unwrap());
+    let removal = request(Method::DELETE, &path, &publisher_token()).body(Body::empty());
+    assert_eq!(world.call(removal.unwrap()).await.status, 200);
+    for path in [
+        "/@acme/order",
+        "/@acme/order/1.0.0",
+        "/@acme/order/-/order-1.0.0.tgz",
+    ] {
+        let answer = world.get(path, &world.basic()).await;
+        assert!(answer.is(404, "not_published"), "{path} {answer:?}");
+    }
+    assert!(fixture.upstream.asked().is_empty());
+}
+
+#[tokio::test]
+async fn documents_are_asked_for_within_bounds() {
+    let fixture = fixture().await;
+    let world = Arc::new(fixture.world);
+    let held = Reply::Held(answer("404 No", &[], b""));
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        fixture.outside.set(&format!("/x{number}"), held.clone());
+        let world = Arc::clone(&world);
+        asking.spawn(async move { world.get(&format!("/x{number}"), &world.basic()).await });
+    }
+    let until = async |count| {
+        let waited = async {
+            while fixture.outside.asked().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(20), waited);
+        waited.await.unwrap();
+    };
+    until(32).await;
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.outside.asked().len(), 32);
+    for _ in 0..40 {
+        fixture.outside.release();
+    }
+    for answer in asking.join_all().await {
+        assert!(answer.is(404, "not_published"));
     }
 }

@@ -252,8 +252,13 @@ async fn gates_on_one_store_come_to_agree() {
     };
     assert_eq!(versions().await, 1);
     one.publish("@acme/order", "1.0.1").await;
-    two.clock.advance_seconds(2);
+    // Whoever may send it back with a change gets the document of now.
+    let shown = two.get("/@acme/order", &publisher_token()).await.json();
+    assert_eq!(shown["versions"].as_object().unwrap().len(), 2);
+    one.publish("@acme/order", "1.0.2").await;
     assert_eq!(versions().await, 2);
+    two.clock.advance_seconds(2);
+    assert_eq!(versions().await, 3);
     let etag = |answer: crate::world::Answer| answer.header("etag").to_owned();
     let [first, second] = [
         one.get("/@acme/order", &one.basic()).await,

@@ -345,6 +345,17 @@ async fn a_tarball_that_another_gate_deleted_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_tarball_that_was_lost_is_a_fault_and_not_a_missing_release() {
+    let place = Place::Dir(tempfile::tempdir().unwrap());
+    let world = with_versions(&place, &["1.0.0", "1.1.0"]).await;
+    let Place::Dir(dir) = &place else { return };
+    std::fs::remove_dir_all(dir.path().join("blobs")).unwrap();
+    let path = "/@acme/order/-/order-1.0.0.tgz";
+    let lost = world.get(path, &world.basic()).await;
+    assert!(lost.is(500, "internal"), "{lost:?}");
+}
+
+#[tokio::test]
 async fn a_package_of_which_nothing_is_left_begins_anew_with_new_versions() {
     for place in Place::each().await {
         let world = with_versions(&place, &["1.0.0", "1.1.0"]).await;

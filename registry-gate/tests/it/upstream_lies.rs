@@ -193,7 +193,7 @@ impl Fixture {
 fn is_true_tarball(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     assert!(!name.starts_with("incoming-"), "{name} was left");
-    let Some(rest) = name.strip_prefix("tarball-sha512-") else {
+    let Some(rest) = name.strip_prefix("tarball-upstream-sha512-") else {
         return false;
     };
     let bytes = std::fs::read(path).unwrap();
