@@ -34,7 +34,7 @@ pub fn packument(json: &[u8]) {
     let (Some(name), Some(public_url)) = (name(), public_url()) else {
         return;
     };
-    if let Some(package) = upstream::document::read(&name, json, &public_url) {
+    if let Some((package, _)) = upstream::document::read(&name, json, &public_url, None) {
         for abbreviated in [false, true] {
             let body = &package.document(abbreviated).form(false).body;
             let document: Value = serde_json::from_slice(body).unwrap_or_default();

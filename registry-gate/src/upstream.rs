@@ -188,9 +188,17 @@ impl Parts {
         let name = name.clone();
         let take = move || match reply {
             Reply::Document(json, etag) => {
-                let package = document::read(&name, &json, &self.public_url);
-                let package = Arc::new(package.ok_or(UpstreamError::Document)?);
-                if let Some(head) = document::head(&json, etag.as_ref()) {
+                let seen = last.as_ref().map(|last| &*last.package);
+                let read = document::read(&name, &json, &self.public_url, seen);
+                let (package, changed) = read.ok_or(UpstreamError::Document)?;
+                let package = Arc::new(package);
+                if !changed.is_empty() {
+                    // Nor is it kept, so that a restart remembers what was seen first.
+                    let registry = self.client.registry();
+                    let versions = changed.iter().map(ToString::to_string);
+                    let versions = versions.collect::<Vec<_>>().join(", ");
+                    tracing::error!(registry, %name, versions, "registry changed bytes of releases");
+                } else if let Some(head) = document::head(&json, etag.as_ref()) {
                     self.cache.store(key, &[&head, &json]);
                 }
                 Ok(Some(Arc::new(Shown { package, etag })))
@@ -215,7 +223,8 @@ impl Parts {
             let file = self.cache.get(&key)?.read().ok();
             let kept = file.and_then(document::kept);
             let show = |(json, etag): (Bytes, Option<HeaderValue>)| {
-                let package = Arc::new(document::read(&name, &json, &self.public_url)?);
+                let (package, _) = document::read(&name, &json, &self.public_url, None)?;
+                let package = Arc::new(package);
                 Some(Arc::new(Shown { package, etag }))
             };
             let shown = kept.and_then(show);

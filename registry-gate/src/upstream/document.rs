@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use manifest::PackageName;
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,8 +28,16 @@ const OWN_MEMBERS: [&str; 6] = [
     "versions",
 ];
 
-/// The registry's document in our own form. Releases that cannot be checked are left out.
-pub(crate) fn read(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> Option<Package> {
+/// The registry's document in our own form, and the versions whose hash is another than in what
+/// was `seen` of it before. A version's bytes never change: what was seen of it stays, so that
+/// nobody who takes the registry over can put other bytes under a version that is in use. Releases that
+/// cannot be checked are left out.
+pub(crate) fn read(
+    name: &PackageName,
+    json: &[u8],
+    public_url: &PublicUrl,
+    seen: Option<&Package>,
+) -> Option<(Package, Vec<Version>)> {
     if !is_shallow(json) {
         return None;
     }
@@ -38,11 +47,24 @@ pub(crate) fn read(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> O
         return None;
     }
     let versions: Members<'_> = serde_json::from_str(members.get("versions")?.get()).ok()?;
-    let releases = versions.iter().filter_map(|(version, manifest)| {
-        let version = parse_version(version)?;
-        let release = Release::read(name, &version, manifest, public_url)?;
-        Some((version, Arc::new(release)))
-    });
+    let (mut releases, mut changed) = (BTreeMap::new(), Vec::new());
+    for (text, manifest) in &versions {
+        let Some(version) = parse_version(text) else {
+            continue;
+        };
+        let Some(release) = Release::read(name, &version, manifest, public_url) else {
+            continue;
+        };
+        let first = seen.and_then(|seen| seen.release(&version));
+        let release = match first {
+            Some(first) if first.integrity != release.integrity => {
+                changed.push(version.clone());
+                Arc::clone(first)
+            }
+            _ => Arc::new(release),
+        };
+        releases.insert(version, release);
+    }
     let tags: BTreeMap<String, String> = match members.get("dist-tags") {
         Some(tags) => serde_json::from_str(tags.get()).ok()?,
         None => BTreeMap::new(),
@@ -55,14 +77,8 @@ pub(crate) fn read(name: &PackageName, json: &[u8], public_url: &PublicUrl) -> O
         .map(|(member, value)| (member.clone(), (*value).to_owned()))
         .collect();
     let modified = modified(&members);
-    Package::render(
-        name,
-        tags.collect(),
-        releases.collect(),
-        modified.as_deref(),
-        &rest,
-    )
-    .ok()
+    let package = Package::render(name, tags.collect(), releases, modified.as_deref(), &rest);
+    Some((package.ok()?, changed))
 }
 
 fn modified(members: &Members<'_>) -> Option<String> {

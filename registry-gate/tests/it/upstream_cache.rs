@@ -38,10 +38,15 @@ impl Fixture {
 
     /// The registry's document, with a text to know it by.
     fn tell(&self, text: &str) {
+        self.tell_of(text, &tarball());
+    }
+
+    /// The same, of other bytes.
+    fn tell_of(&self, text: &str, tarball: &[u8]) {
         let release = json!({
             "name": "@acme/order",
             "version": "1.0.0",
-            "dist": { "integrity": integrity(&tarball()) },
+            "dist": { "integrity": integrity(tarball) },
         });
         let document = json!({
             "name": "@acme/order",
@@ -165,6 +170,25 @@ async fn after_a_restart_the_registry_is_asked_by_the_etag_that_it_gave() {
     fixture.raw.set(DOCUMENT, Reply::Bytes(same));
     assert_eq!(readme(&fixture.open()).await, "one");
     assert!(fixture.raw.asked()[1].contains("if-none-match: \"u1\"\r\n"));
+}
+
+#[tokio::test]
+async fn a_release_whose_bytes_change_there_stays_as_it_was_seen_first() {
+    let fixture = Fixture::new().await;
+    assert_eq!(readme(&fixture.open()).await, "one");
+    fixture.tell_of("two", b"other bytes");
+    fixture.raw.set(TARBALL, Reply::Bytes(ok(b"other bytes")));
+    for _ in 0..2 {
+        // Each time as after a restart.
+        let world = fixture.open();
+        assert_eq!(readme(&world).await, "two");
+        let document = world.get("/@acme/order", &world.basic()).await.json();
+        let told = &document["versions"]["1.0.0"]["dist"]["integrity"];
+        assert_eq!(*told, integrity(&tarball()));
+        assert!(fetch(&world).await.is(502, "upstream_integrity"));
+    }
+    fixture.raw.set(TARBALL, Reply::Bytes(ok(&tarball())));
+    assert!(fetch(&fixture.open()).await.body == tarball());
 }
 
 #[tokio::test]
