@@ -58,6 +58,7 @@ mod tarball;
 mod tokens;
 mod upstream;
 mod view;
+mod whole_file;
 
 pub use cache::CacheDirError;
 pub use config::{ConfigError, GateConfig, UpstreamConfig, UpstreamTimeouts};

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use data_encoding::HEXLOWER;
 use jiff::civil::Date;
 
 use super::tally::{Counts, Release};
+use crate::whole_file;
 
 #[cfg(test)]
 mod tests;
@@ -315,28 +316,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes beside, syncs, then renames: the file is there whole, or not at all.
     fn replace(&self, name: &str, batch: &DownloadBatch) -> Result<(), LedgerError> {
-        let path = self.dir.join(name);
-        let beside = self.dir.join(format!(".{name}"));
-        let write = || {
-            let bytes = serde_json::to_vec(batch)?;
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&beside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|source| {
-            // Otherwise a full disk stays full.
-            let _ = fs::remove_file(&beside);
-            failed("write", &path, source)
-        })
+        let failed = |source| failed("write", &self.dir.join(name), source);
+        let bytes = serde_json::to_vec(batch).map_err(|error| failed(error.into()))?;
+        whole_file::replace(&self.dir, name, &format!(".{name}"), &bytes).map_err(failed)
     }
 
     fn forget(&mut self, to: u64) -> Result<(), LedgerError> {

@@ -6,13 +6,14 @@
 //! snapshot.jws     the snapshot that was put in force last, as it was signed
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use activation_token::{Key, KeyError, SNAPSHOT_BYTES_MAX};
 use jiff::Timestamp;
+
+use crate::whole_file;
 
 const ROOT_KEY: &str = "root-key.json";
 const SNAPSHOT: &str = "snapshot.jws";
@@ -102,28 +103,12 @@ impl Kept {
         Ok(Some(bytes))
     }
 
-    /// Writes beside, syncs, then renames: the file is the old one or the new one, whole.
     fn write(&self, name: &str, bytes: &[u8], now: Timestamp) -> Result<(), KeptError> {
-        let path = self.dir.join(name);
         // Gates may share the directory, and processes of two containers their number.
         let (process, instant) = (std::process::id(), now.as_microsecond());
-        let beside = self.dir.join(format!(".{name}.{process}-{instant}"));
-        let write = || {
-            let mut file = OpenOptions::new()
-                .create_new(true)
-                .write(true)
-                .mode(0o600)
-                .open(&beside)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|source| {
-            // Otherwise a full disk stays full.
-            let _ = fs::remove_file(&beside);
-            failed("write", &path, source)
-        })
+        let beside = format!(".{name}.{process}-{instant}");
+        whole_file::replace(&self.dir, name, &beside, bytes)
+            .map_err(|source| failed("write", &self.dir.join(name), source))
     }
 }
 
