@@ -1,6 +1,7 @@
-//! Known vulnerabilities. npm asks at every install, and must not fail because of the answer.
-//! The registry behind the gate knows about the packages that come from it; it is asked about
-//! those that the caller may have, and about no other. Where it does not answer, nothing is known.
+//! Known vulnerabilities. npm asks at every install, and must not fail because of the answer: it
+//! is never an error. The registry behind the gate knows about the packages that come from it; it
+//! is asked about those that the caller may have, and about no other. Where it does not answer,
+//! nothing is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -20,7 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::publish::drain;
 use crate::fault::{Failure, Fault};
 use crate::gate::Parts;
-use crate::notices::NOT_KEPT;
+use crate::notices::{NOT_KEPT, NPM_NOTICE};
 use crate::route::Report;
 
 /// The longest list of packages that is read, in bytes, before and after it is unpacked.
@@ -32,24 +33,36 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 const REQUIRES: &str = "requires";
 const DEPENDENCIES: &str = "dependencies";
 
-/// What is known about the packages of the list that the caller may have. A caller whom nobody
-/// knows is told so: npm installs nevertheless, and a plain `npm audit` shows the reason.
+/// What is known about the packages of the list that the caller may have. Who may have none is
+/// told of none, and why, in a header that npm prints.
 pub(super) async fn audit(
     gate: &Parts,
     report: Report,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    if let Err(refusal) = gate.rule.caller(headers) {
-        drain(body).await;
-        return Err(refusal.into());
-    }
-    let known = match read_list(gate, report, headers, body).await? {
+    let known = match gate.rule.caller(headers) {
+        Ok(_) => read_list(gate, report, headers, body).await,
+        Err(refusal) => {
+            drain(body).await;
+            Err(refusal.into())
+        }
+    };
+    let (list, refused) = match known {
+        Ok(list) => (list, None),
+        Err(Failure::Refusal(refusal)) => (None, Some(refusal)),
+        Err(fault) => return Err(fault),
+    };
+    let known = match list {
         Some(list) => ask(gate, report, list).await,
         None => None,
     };
     let known = known.unwrap_or_else(|| nothing_known(report));
-    Ok(([(CACHE_CONTROL, NOT_KEPT)], Json(known)).into_response())
+    let mut response = ([(CACHE_CONTROL, NOT_KEPT)], Json(known)).into_response();
+    let why = refused.and_then(|refusal| HeaderValue::try_from(refusal.to_string()).ok());
+    let why = why.map(|why| (NPM_NOTICE, why));
+    response.headers_mut().extend(why);
+    Ok(response)
 }
 
 /// What a registry is asked about.
