@@ -25,7 +25,7 @@ use activation_token::downloads::DownloadBatch;
 use http::header::CONTENT_RANGE;
 use http::{Method, StatusCode};
 use jiff::tz::TimeZone;
-use metrics::{counter, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use semver::Version;
 use tokio::time::{sleep, timeout};
 
@@ -142,6 +142,7 @@ impl Downloads {
         seed: [u8; 16],
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, DownloadKeeper), LedgerError> {
+        describe();
         let ledger = Ledger::open(dir, seed)?;
         let left_behind = Ledger::left_behind(dir, seed)?.into_iter();
         let left_behind = left_behind.map(|ledger| Arc::new(Mutex::new(ledger)));
@@ -303,6 +304,19 @@ async fn on_disk<T: Send + 'static>(
         done
     });
     Ok(work.await.map_err(|_| Untold::CutOff)??)
+}
+
+fn describe() {
+    describe_counter!(
+        LOST,
+        Unit::Count,
+        "Downloads that the control plane will never be told of."
+    );
+    describe_gauge!(
+        WAITING,
+        Unit::Count,
+        "Records on disk of downloads that the control plane was not told of yet."
+    );
 }
 
 /// Counts what nobody will hear of.

@@ -1,5 +1,6 @@
 //! What is told about requests: figures for Prometheus, and a line each for the log where that is
-//! wanted. Every metric of the gate is named here, once.
+//! wanted. Metrics are named where they are told: those of answers and of the snapshot here, those of
+//! registries behind the gate in [`figures`], those of downloads in [`crate::downloads`].
 //!
 //! The figures go to the recorder of the process, whoever made it; without one they go nowhere.
 

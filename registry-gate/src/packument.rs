@@ -198,8 +198,9 @@ struct Abbreviated<'p> {
 }
 
 impl Package {
-    /// Renders a package, which takes a while: not on a thread that serves. `rest` is what its full form has beside name, tags and versions;
-    /// tags of releases that are not there are left out.
+    /// Renders a package, which takes a while: not on a thread that serves. `rest` is what its
+    /// full form has beside name, tags and versions; tags of releases that are not there are left
+    /// out.
     pub(crate) fn render(
         name: &PackageName,
         mut tags: BTreeMap<String, Version>,

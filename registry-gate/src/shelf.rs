@@ -1,6 +1,6 @@
 //! A place for things that are loaded by package name, kept for a while and then loaded again,
-//! bounded in names and in bytes; that there is nothing under a name is kept likewise. However many ask, one load runs
-//! per name, and those who waited share what came of it, a failure too.
+//! bounded in names and in bytes; that there is nothing under a name is kept likewise. However many
+//! ask, one load runs per name, and those who waited share what came of it, a failure too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

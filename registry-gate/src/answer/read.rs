@@ -100,7 +100,6 @@ pub(super) async fn tarball(
         .packages
         .tarball(permit, &found, version, release)
         .await?;
-    tracing::debug!(name = %permit.name(), %version, caller = ?permit.caller(), "download");
     let length = tarball.bytes();
     let (status, part) = match Wanted::of(headers, etag, length) {
         Wanted::Whole => (StatusCode::OK, 0..length),
