@@ -183,18 +183,22 @@ async fn a_known_hash_does_not_open_the_bytes_of_a_package_of_the_vendor() {
     fixture.upstream.set("/@acme%2Fproduct", product);
     let small = b"@acme/loyalty of the vendor";
     let growth = world.growth();
-    for (path, bytes) in [
-        ("/@acme/box-core/-/box-core-1.0.0.tgz", &published[..]),
-        ("/@acme/loyalty/-/loyalty-1.0.0.tgz", small),
-        (path, &large),
+    // Each under a name of its own: what was seen of one before would stay.
+    for (path, bytes, name) in [
+        (
+            "/@acme/box-core/-/box-core-1.0.0.tgz",
+            &published[..],
+            "one",
+        ),
+        ("/@acme/loyalty/-/loyalty-1.0.0.tgz", small, "two"),
+        (path, &large, "three"),
     ] {
         // Kept now, in memory or on disk.
         assert!(world.get(path, &growth).await.body == bytes, "{path}");
-        fixture.outside.set("/lodash", named("lodash", bytes));
-        world.clock.advance_seconds(301);
-        world.sender.publish(world.snapshot()).unwrap();
-        let basic = world.basic();
-        let answer = world.get("/lodash/-/lodash-1.0.0.tgz", &basic).await;
+        fixture.outside.set(&format!("/{name}"), named(name, bytes));
+        let outside = format!("/{name}/-/{name}-1.0.0.tgz");
+        fixture.outside.set(&outside, Reply::Bytes(ok(b"others")));
+        let answer = world.get(&outside, &world.basic()).await;
         assert!(answer.is(502, "upstream_integrity"), "{path} {answer:?}");
     }
 }
