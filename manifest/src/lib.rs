@@ -17,6 +17,8 @@ mod document;
 #[cfg(feature = "compile")]
 mod edit;
 #[cfg(feature = "compile")]
+mod entitlement;
+#[cfg(feature = "compile")]
 mod grants;
 #[cfg(feature = "compile")]
 mod graph;
@@ -51,6 +53,10 @@ pub use compile::{Loaded, Manifest, Removal};
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 #[cfg(feature = "compile")]
 pub use edit::{Edit, LimitEdit, PackageEdit, Standing, TierEdit};
+#[cfg(feature = "compile")]
+pub use entitlement::{
+    AddOn, Aggregate, CapProfile, FeatureRule, Flag, FlagValue, Metric, Period, Trial,
+};
 #[cfg(feature = "compile")]
 pub use graph::Edge;
 #[cfg(feature = "compile")]

@@ -7,7 +7,9 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::graph::{Edge, Graph, Node};
 use crate::set::NameSet;
-use crate::{Limit, PackageName, PackageSet, SetDigest, TierName};
+use crate::{
+    AddOn, FeatureRule, Flag, Limit, Metric, PackageName, PackageSet, SetDigest, TierName, Trial,
+};
 
 /// All tiers of a manifest that passed every invariant. Immutable, and cheap to clone.
 #[derive(Clone)]
@@ -25,6 +27,17 @@ pub(crate) struct Compiled {
     pub(crate) default_tier: Tier,
     pub(crate) features: IndexSet<Arc<str>>,
     pub(crate) limits: IndexSet<Arc<str>>,
+    pub(crate) entitlements: Entitlements,
+}
+
+/// What the manifest says about entitlements beyond the tiers.
+#[derive(Debug, Default)]
+pub(crate) struct Entitlements {
+    pub(crate) features: IndexMap<Arc<str>, FeatureRule>,
+    pub(crate) add_ons: IndexMap<Arc<str>, AddOn>,
+    pub(crate) trial: Option<Trial>,
+    pub(crate) flags: IndexMap<Arc<str>, Flag>,
+    pub(crate) metrics: IndexMap<Arc<str>, Metric>,
 }
 
 /// A level of the product.
@@ -167,6 +180,32 @@ impl TierSets {
     /// The limits there are, in their declared order.
     pub fn limits(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.limits.iter().map(AsRef::as_ref)
+    }
+
+    /// The rules of features that have any.
+    pub fn feature_rules(&self) -> impl ExactSizeIterator<Item = (&str, &FeatureRule)> {
+        let rules = self.0.entitlements.features.iter();
+        rules.map(|(name, rule)| (name.as_ref(), rule))
+    }
+
+    /// What can be bought on top of a tier, in its declared order.
+    pub fn add_ons(&self) -> impl ExactSizeIterator<Item = &AddOn> {
+        self.0.entitlements.add_ons.values()
+    }
+
+    /// What new customers may try.
+    pub fn trial(&self) -> Option<&Trial> {
+        self.0.entitlements.trial.as_ref()
+    }
+
+    /// The flags, in their declared order.
+    pub fn flags(&self) -> impl ExactSizeIterator<Item = &Flag> {
+        self.0.entitlements.flags.values()
+    }
+
+    /// The metrics, in their declared order.
+    pub fn metrics(&self) -> impl ExactSizeIterator<Item = &Metric> {
+        self.0.entitlements.metrics.values()
     }
 
     /// What the whole compiled manifest is known by: the SHA-256 of these lines, joined by a

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Postgres, Sqlite};
 
-use super::{StoreError, on, schema};
+use super::{Link, StoreError, on, schema};
 
 /// Connections for reading at the same time. Writing has one of its own.
 const READERS: u32 = 8;
@@ -52,15 +52,6 @@ pub enum Conn {
     Sqlite(PoolConnection<Sqlite>),
     /// To PostgreSQL.
     Postgres(PoolConnection<Postgres>),
-}
-
-/// What a store function runs its statement on.
-#[derive(Debug)]
-pub enum Link<'c> {
-    /// SQLite.
-    Sqlite(&'c mut SqliteConnection),
-    /// PostgreSQL.
-    Postgres(&'c mut PgConnection),
 }
 
 /// The connection for writing. A transaction that is open when it goes is rolled back.

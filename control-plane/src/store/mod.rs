@@ -33,7 +33,8 @@ use engine::Engine;
 use writer::Writer;
 
 use crate::changes::Changes;
-pub use engine::{Conn, Link};
+pub use engine::Conn;
+pub use entitlements::sql::Link;
 pub use schema::Schema;
 pub use writer::{Recorded, Tx};
 
@@ -153,16 +154,7 @@ impl Store {
     }
 }
 
-/// Runs the same expression on whichever engine the link leads to.
-macro_rules! on {
-    ($link:expr, |$connection:ident| $body:expr) => {
-        match $link {
-            $crate::store::Link::Sqlite($connection) => $body,
-            $crate::store::Link::Postgres($connection) => $body,
-        }
-    };
-}
-use on;
+use entitlements::on;
 
 /// A struct that is read from the columns of its fields' names, on both engines.
 macro_rules! row {
