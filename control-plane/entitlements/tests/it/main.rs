@@ -1,0 +1,4 @@
+//! What needs a database: the same on both.
+
+mod databases;
+mod statements;
