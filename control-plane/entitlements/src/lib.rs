@@ -20,4 +20,7 @@ pub use clock::Clock;
 pub use manifest::{AddOn, FeatureRule, Limit};
 pub use names::{Kind, NotASubject, SUBJECT_BYTES_MAX, UnknownName, check_subject};
 pub use resolve::{Dangling, Description, Effective, resolve};
-pub use stored::{Assignment, OverrideError, Overrides, Source, Stored, Switches};
+pub use stored::{
+    After, Assignment, Configured, LISTED, OverrideError, Overrides, SetSwitch, Source, Stored,
+    Switch, Switched, Switches,
+};

@@ -151,3 +151,67 @@ impl Switches {
         off.map(|(name, _)| name)
     }
 }
+
+/// A switch, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// The feature.
+    pub feature: String,
+    /// Whether it may be on at all.
+    pub on: bool,
+    /// How often it was set.
+    pub version: i64,
+    /// Who set it.
+    pub actor: String,
+    /// When.
+    pub updated_at: Timestamp,
+}
+
+/// What setting a switch did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switched {
+    /// What it said before; `None` the first time.
+    pub before: Option<bool>,
+    /// Its new version.
+    pub version: i64,
+}
+
+/// How to set a switch.
+#[derive(Debug, Clone, Copy)]
+pub struct SetSwitch<'a> {
+    /// The feature, which was checked against the catalog.
+    pub feature: &'a str,
+    /// Whether it may be on at all.
+    pub on: bool,
+    /// Who sets it.
+    pub actor: &'a str,
+    /// The version that it must still have; 0 for one that was never set.
+    pub expected: Option<i64>,
+}
+
+/// How many are listed unless more or fewer are asked for.
+pub const LISTED: u32 = 100;
+
+/// A subject with an assignment, an override or an add-on of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// The subject.
+    pub subject: String,
+    /// Whether it was assigned a tier.
+    pub assigned: bool,
+    /// Whether it has overrides.
+    pub overridden: bool,
+    /// Whether it has add-ons.
+    pub add_ons: bool,
+    /// When any of that was last set.
+    pub configured_at: Timestamp,
+}
+
+/// The last subject of the page before.
+#[derive(Debug, Clone, Copy)]
+pub struct After<'a> {
+    /// When it was configured.
+    pub configured_at: Timestamp,
+    /// Its name.
+    pub subject: &'a str,
+}

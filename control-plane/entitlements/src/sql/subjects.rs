@@ -1,27 +1,10 @@
 //! The subjects that are configured by hand or by billing, newest first (ENT-41).
 
+pub use crate::stored::{After, Configured, LISTED};
 use jiff::Timestamp;
 
 use super::{Link, Prefix, SqlError, time};
 use crate::on;
-
-/// How many are listed unless more or fewer are asked for.
-pub const LISTED: u32 = 100;
-
-/// A subject with an assignment, an override or an add-on of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Configured {
-    /// The subject.
-    pub subject: String,
-    /// Whether it was assigned a tier.
-    pub assigned: bool,
-    /// Whether it has overrides.
-    pub overridden: bool,
-    /// Whether it has add-ons.
-    pub add_ons: bool,
-    /// When any of that was last set.
-    pub configured_at: Timestamp,
-}
 
 /// Where assignments stand.
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +13,6 @@ pub enum AssignmentsIn {
     Ours,
     /// In another table: a query of the columns `subject` and `at`, a time in microseconds.
     Query(&'static str),
-}
-
-/// The last subject of the page before.
-#[derive(Debug, Clone, Copy)]
-pub struct After<'a> {
-    /// When it was configured.
-    pub configured_at: Timestamp,
-    /// Its name.
-    pub subject: &'a str,
 }
 
 const OURS: &str = "SELECT subject, assigned_at AS at FROM {p}_assignments";

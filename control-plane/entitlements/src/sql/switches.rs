@@ -1,5 +1,6 @@
 //! Switches: one row for each feature that was ever switched for all subjects.
 
+pub use crate::stored::{SetSwitch, Switch, Switched};
 use jiff::Timestamp;
 
 use super::{Link, Prefix, SqlError, time};
@@ -20,43 +21,6 @@ const SET: &str = "INSERT INTO {p}_switches (feature, is_on, was_on, version, ac
         updated_at = excluded.updated_at \
     WHERE CAST($5 AS BIGINT) IS NULL OR {p}_switches.version = CAST($5 AS BIGINT) \
     RETURNING was_on, version";
-
-/// A switch, as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Switch {
-    /// The feature.
-    pub feature: String,
-    /// Whether it may be on at all.
-    pub on: bool,
-    /// How often it was set.
-    pub version: i64,
-    /// Who set it.
-    pub actor: String,
-    /// When.
-    pub updated_at: Timestamp,
-}
-
-/// What setting a switch did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switched {
-    /// What it said before; `None` the first time.
-    pub before: Option<bool>,
-    /// Its new version.
-    pub version: i64,
-}
-
-/// How to set a switch.
-#[derive(Debug, Clone, Copy)]
-pub struct SetSwitch<'a> {
-    /// The feature, which was checked against the catalog.
-    pub feature: &'a str,
-    /// Whether it may be on at all.
-    pub on: bool,
-    /// Who sets it.
-    pub actor: &'a str,
-    /// The version that it must still have; 0 for one that was never set.
-    pub expected: Option<i64>,
-}
 
 /// Sets a switch. `None` when somebody else was faster than `expected` says.
 pub async fn set(

@@ -1,11 +1,5 @@
 //! New, empty databases, one for each test.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a helper of tests: what fails here fails the test"
-)]
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use entitlements::sql::Link;
