@@ -10,12 +10,13 @@ use indexmap::IndexMap;
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostics, Found};
-use crate::document::{Document, PackageEntry, TierEntry};
+use crate::document::{Document, PackageEntry};
 use crate::graph::{Graph, Node};
+use crate::removal::{Places, report_removals};
 use crate::resolve::{Resolved, ResolvedTier, resolve};
 use crate::set::NameSet;
 use crate::tiers::{Compiled, Tier};
-use crate::{PackageName, PackageSet, TierName, TierSets, invariants, shape};
+use crate::{Owner, PackageName, PackageSet, Removal, TierName, TierSets, invariants, shape};
 
 /// The entry to the compiler.
 #[derive(Debug, Clone, Copy)]
@@ -38,15 +39,13 @@ pub struct Loaded {
 pub(crate) struct Source {
     pub(crate) origin: Arc<str>,
     pub(crate) text: Arc<str>,
-    /// Where each tier is introduced.
-    tiers: Vec<(String, Range<usize>)>,
+    pub(crate) places: Places,
 }
 
 impl Source {
-    /// Where a tier is introduced; the start of the file for one that is not.
-    pub(crate) fn place_of(&self, tier: &str) -> Range<usize> {
-        let place = self.tiers.iter().find(|(name, _)| name == tier);
-        place.map_or(0..0, |(_, place)| place.clone())
+    /// Where a tier or an add-on is introduced; the start of the file for one that is not.
+    pub(crate) fn place_of(&self, owner: Owner<&str>) -> Range<usize> {
+        self.places.owner(owner).unwrap_or(0..0)
     }
 }
 
@@ -54,20 +53,6 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Source").field(&self.origin).finish()
     }
-}
-
-/// A `[[removal]]` entry: something taken from a tier on purpose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removal {
-    /// The tier that lost it.
-    pub tier: String,
-    /// The package, feature or limit.
-    pub name: String,
-    /// Why.
-    pub reason: String,
-    /// When, as `2026-01-31`.
-    pub date: String,
-    pub(crate) span: Range<usize>,
 }
 
 impl Manifest {
@@ -81,12 +66,12 @@ impl Manifest {
             Some(Compilation {
                 tiers,
                 removals,
-                tier_places,
+                places,
             }) if !warnings.has_errors() => {
                 let source = Source {
                     origin: origin.into(),
                     text,
-                    tiers: tier_places,
+                    places,
                 };
                 Ok(Loaded {
                     tiers,
@@ -104,7 +89,7 @@ impl Manifest {
 struct Compilation {
     tiers: TierSets,
     removals: Vec<Removal>,
-    tier_places: Vec<(String, Range<usize>)>,
+    places: Places,
 }
 
 fn compile(text: &str, found: &mut Found) -> Option<Compilation> {
@@ -132,12 +117,11 @@ fn compile(text: &str, found: &mut Found) -> Option<Compilation> {
     let tiers = assemble(scope, resolved, graph, lowest)?;
     assert_invariants(&tiers, found);
     report_removals(&document, &tiers, found);
-    let place = |entry: &TierEntry<'_>| (entry.name.get_ref().to_string(), entry.name.span());
-    let tier_places = document.tiers.iter().map(place).collect();
+    let places = Places::of(&document);
     Some(Compilation {
         tiers,
         removals: document.removals,
-        tier_places,
+        places,
     })
 }
 
@@ -237,18 +221,6 @@ fn report_engines_of_console(
                     console, engine, tier.name,
                 ));
             }
-        }
-    }
-}
-
-/// A package or feature that a tier has again needs no entry that says it is gone.
-fn report_removals(document: &Document<'_>, tiers: &TierSets, found: &mut Found) {
-    for entry in &document.removals {
-        let Some(tier) = tiers.tier(&entry.tier) else {
-            continue;
-        };
-        if tier.packages().contains(&entry.name) || tier.has_feature(&entry.name) {
-            found.add(invariants::removed_but_there(entry));
         }
     }
 }

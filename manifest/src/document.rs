@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::{Aggregate, CapProfile, Limit, Period, Removal, shape};
+use crate::{Aggregate, CapProfile, Limit, Owner, Period, Removal, shape};
 
 /// A string and where it stands.
 pub(crate) type Text<'i> = Spanned<Cow<'i, str>>;
@@ -232,8 +232,12 @@ fn removals(file: &mut DeTable<'_>) -> Vec<Removal> {
             return None;
         };
         let mut field = |key| Some(text(&mut entry, key)?.into_inner().into_owned());
+        let owner = match field("tier") {
+            Some(tier) => Owner::Tier(tier),
+            None => Owner::AddOn(field("add-on")?),
+        };
         Some(Removal {
-            tier: field("tier")?,
+            owner,
             name: field("name")?,
             reason: field("reason")?,
             date: entry.remove("date")?.get_ref().as_datetime()?.to_string(),

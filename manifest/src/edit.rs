@@ -1,10 +1,16 @@
-//! What an edit of a manifest changes: tier by tier what is gained and lost, and through which edge.
+//! What an edit of a manifest changes: tier by tier what is gained and lost, and through which edge;
+//! then what is said beyond the tiers.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::diagnostic::Found;
+use crate::entitlement::Entry;
 use crate::invariants;
 use crate::why::Chain;
 use crate::{
-    Diagnostics, Limit, Loaded, PackageName, PackageSet, Removal, Tier, TierName, TierSets,
+    AddOn, Diagnostics, Limit, Loaded, Owner, PackageName, PackageSet, Removal, Tier, TierName,
+    TierSets,
 };
 
 /// The difference between two manifests.
@@ -12,6 +18,21 @@ use crate::{
 pub struct Edit<'s> {
     /// Every tier of either, in the new order; those that are gone come last.
     pub tiers: Vec<TierEdit<'s>>,
+    /// Every other entry that changed: the trial, add-ons, rules of features, flags and metrics.
+    pub entries: Vec<EntryEdit>,
+}
+
+/// The difference between two states of an entry beyond the tiers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryEdit {
+    /// `trial`, `add-on`, `feature`, `flag` or `metric`.
+    pub what: &'static str,
+    /// Its name; of a trial that of the tier.
+    pub name: Arc<str>,
+    /// What it said, if it was there.
+    pub from: Option<String>,
+    /// What it says, if it is there.
+    pub to: Option<String>,
 }
 
 /// The difference between two states of one tier.
@@ -77,12 +98,13 @@ impl<'s> Edit<'s> {
         let removed = gone.map(|tier| compare(old, Some(tier), new, None, tier.name()));
         Self {
             tiers: kept_or_added.chain(removed).collect(),
+            entries: entries_changed(old, new),
         }
     }
 
     /// Whether both manifests mean the same.
     pub fn is_empty(&self) -> bool {
-        self.tiers.iter().all(TierEdit::is_empty)
+        self.tiers.iter().all(TierEdit::is_empty) && self.entries.is_empty()
     }
 }
 
@@ -177,46 +199,165 @@ fn limits_changed<'s>(before: Option<&'s Tier>, after: Option<&'s Tier>) -> Vec<
         .collect()
 }
 
+fn entries_changed(old: &TierSets, new: &TierSets) -> Vec<EntryEdit> {
+    let key = |entry: &Entry| (entry.what, Arc::clone(&entry.name));
+    let entries = |tiers: &TierSets| tiers.0.entitlements.entries();
+    let mut before: BTreeMap<_, String> = entries(old)
+        .into_iter()
+        .map(|entry| (key(&entry), entry.says))
+        .collect();
+    let mut edits: Vec<EntryEdit> = entries(new)
+        .into_iter()
+        .map(|entry| EntryEdit {
+            from: before.remove(&key(&entry)),
+            what: entry.what,
+            name: entry.name,
+            to: Some(entry.says),
+        })
+        .filter(|edit| edit.from != edit.to)
+        .collect();
+    edits.extend(before.into_iter().map(|((what, name), says)| EntryEdit {
+        what,
+        name,
+        from: Some(says),
+        to: None,
+    }));
+    edits
+}
+
 impl Loaded {
-    /// What the manifest takes away from a tier of the older one without saying so. Entries that
-    /// the older one has too are about earlier losses, and excuse none of these.
+    /// What the manifest takes away from a tier or an add-on of the older one without saying so.
+    /// Entries that the older one has too are about earlier losses, and excuse none of these.
     pub fn against(&self, old: &Loaded) -> Diagnostics {
-        let mut found = Found::default();
         let is_new = |entry: &&Removal| !old.removals.iter().any(|known| known.says_same(entry));
-        let removals: Vec<&Removal> = self.removals.iter().filter(is_new).collect();
+        let said = self.removals.iter().filter(is_new);
+        let mut losses = Losses {
+            old,
+            new: self,
+            said: said
+                .map(|entry| (entry.owner.as_ref(), &*entry.name))
+                .collect(),
+            found: Found::default(),
+        };
         for edit in Edit::between(&old.tiers, &self.tiers).tiers {
-            let tier = edit.tier.as_str();
-            let said = |name: &str| removals.iter().any(|entry| entry.is_of(tier, name));
-            let place = self.source.place_of(tier);
-            if edit.standing == Standing::Removed {
-                if !said(tier) {
-                    found.add(invariants::tier_lost(tier, place));
-                }
-                continue;
+            losses.of_tier(&edit);
+        }
+        for add_on in old.tiers.add_ons() {
+            losses.of_add_on(add_on);
+        }
+        Diagnostics::locate(&self.source.origin, &self.source.text, losses.found)
+    }
+}
+
+/// What an edit takes away unsaid, as far as it has been looked at.
+struct Losses<'l> {
+    old: &'l Loaded,
+    new: &'l Loaded,
+    /// What entries that are new say: who lost what.
+    said: HashSet<(Owner<&'l str>, &'l str)>,
+    found: Found,
+}
+
+impl Losses<'_> {
+    fn is_said(&self, owner: Owner<&str>, name: &str) -> bool {
+        self.said.contains(&(owner, name))
+    }
+
+    fn of_tier(&mut self, edit: &TierEdit<'_>) {
+        let tier = edit.tier.as_str();
+        let owner = Owner::Tier(tier);
+        let place = self.new.source.place_of(owner);
+        if edit.standing == Standing::Removed {
+            if !self.is_said(owner, tier) {
+                self.found.add(invariants::owner_lost(owner, place));
             }
-            for lost in edit.lost.iter().filter(|lost| !said(lost.name.as_str())) {
-                found.add(invariants::package_lost(tier, lost, place.clone()));
-            }
-            for name in edit.features_lost.iter().filter(|name| !said(name)) {
-                found.add(invariants::feature_lost(tier, name, place.clone()));
-            }
-            let lowered = edit.limits.iter().filter(|limit| limit.to < limit.from);
-            for limit in lowered.filter(|limit| !said(limit.name)) {
-                found.add(invariants::limit_lost(tier, limit, place.clone()));
+            return;
+        }
+        for lost in &edit.lost {
+            if !self.is_said(owner, lost.name.as_str()) {
+                let problem = invariants::package_lost(tier, lost, place.clone());
+                self.found.add(problem);
             }
         }
-        Diagnostics::locate(&self.source.origin, &self.source.text, found)
+        for name in &edit.features_lost {
+            if !self.is_said(owner, name) {
+                let problem = invariants::feature_lost(owner, name, place.clone());
+                self.found.add(problem);
+            }
+        }
+        self.by_rule(tier);
+        for limit in edit.limits.iter().filter(|limit| limit.to < limit.from) {
+            if !self.is_said(owner, limit.name) {
+                let problem = invariants::limit_lost(owner, limit, place.clone());
+                self.found.add(problem);
+            }
+        }
+    }
+
+    /// What the tier grants as before, and a rule keeps off.
+    fn by_rule(&mut self, name: &str) {
+        let (Some(before), Some(after)) = (self.old.tiers.tier(name), self.new.tiers.tier(name))
+        else {
+            return;
+        };
+        let was_on = self.old.tiers.features_on(before);
+        let is_on = self.new.tiers.features_on(after);
+        for feature in after.features() {
+            let lost = was_on.contains(feature) && !is_on.contains(feature);
+            if lost && !self.is_said(Owner::Tier(name), feature) {
+                let source = &self.new.source;
+                let place = source.places.rule(feature);
+                let place = place.unwrap_or_else(|| source.place_of(Owner::Tier(name)));
+                self.found
+                    .add(invariants::feature_off(name, feature, place));
+            }
+        }
+    }
+
+    fn of_add_on(&mut self, before: &AddOn) {
+        let name = &*before.name;
+        let owner = Owner::AddOn(name);
+        let place = self.new.source.place_of(owner);
+        let Some(after) = self.new.tiers.add_on(name) else {
+            if !self.is_said(owner, name) {
+                self.found.add(invariants::owner_lost(owner, place));
+            }
+            return;
+        };
+        let kept: HashSet<&str> = after.features.iter().map(AsRef::as_ref).collect();
+        for feature in &before.features {
+            if !kept.contains(&**feature) && !self.is_said(owner, feature) {
+                let problem = invariants::feature_lost(owner, feature, place.clone());
+                self.found.add(problem);
+            }
+        }
+        for (limit, &from) in &before.limits {
+            if self.is_said(owner, limit) {
+                continue;
+            }
+            let place = place.clone();
+            match after.limits.get(limit) {
+                Some(&to) if to < from => {
+                    let edit = LimitEdit {
+                        name: limit,
+                        from,
+                        to,
+                    };
+                    self.found.add(invariants::limit_lost(owner, &edit, place));
+                }
+                Some(_) => {}
+                None => self
+                    .found
+                    .add(invariants::add_on_limit_lost(name, limit, place)),
+            }
+        }
     }
 }
 
 impl Removal {
     /// Whether both are the same entry, wherever it stands.
     fn says_same(&self, other: &Self) -> bool {
-        (&self.tier, &self.name, &self.reason, &self.date)
-            == (&other.tier, &other.name, &other.reason, &other.date)
-    }
-
-    fn is_of(&self, tier: &str, name: &str) -> bool {
-        self.tier == tier && self.name == name
+        (&self.owner, &self.name, &self.reason, &self.date)
+            == (&other.owner, &other.name, &other.reason, &other.date)
     }
 }

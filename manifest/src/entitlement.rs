@@ -1,12 +1,13 @@
 //! What a manifest says about entitlements beyond each tier's features and limits: rules of
 //! features, add-ons, the trial, flags and metrics.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::{Limit, TierName};
+use crate::{Limit, Tier, TierName};
 
 /// What the manifest says about entitlements beyond the tiers.
 #[derive(Debug, Default)]
@@ -175,6 +176,28 @@ impl fmt::Display for Entry {
 }
 
 impl Entitlements {
+    /// The features that a tier alone switches on. One pass: what is off is left once, and takes
+    /// along what requires it.
+    pub(crate) fn on<'s>(&'s self, tier: &'s Tier) -> HashSet<&'s str> {
+        let mut on: HashSet<&str> = tier.features().collect();
+        let mut needed_by: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut off = Vec::new();
+        for (name, rule) in &self.features {
+            let is_off =
+                rule.premium_only || rule.requires.iter().any(|name| !on.contains(&**name));
+            off.extend(is_off.then_some(&**name));
+            for required in &rule.requires {
+                needed_by.entry(required).or_default().push(name);
+            }
+        }
+        while let Some(name) = off.pop() {
+            if on.remove(name) {
+                off.extend(needed_by.get(name).into_iter().flatten());
+            }
+        }
+        on
+    }
+
     /// All entries, those of a kind by name. A rule that says nothing is none.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let trial = self.trial.iter().map(|trial| Entry {

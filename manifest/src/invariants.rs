@@ -2,19 +2,23 @@
 //! and what to do about it. `tests/it/diagnostics.rs` breaks each of them in turn.
 
 pub(crate) mod entitlements;
+mod removals;
 
 use std::fmt;
 use std::ops::Range;
 
+pub(crate) use removals::{
+    add_on_limit_lost, feature_lost, feature_off, limit_lost, owner_lost, package_lost,
+    removed_but_there,
+};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::Text;
-use crate::edit::{LimitEdit, PackageEdit};
 use crate::graph::Node;
 use crate::shape::Key;
-use crate::{Limit, NameError, PackageSet, Removal, TierNameError};
+use crate::{Limit, NameError, PackageSet, TierNameError};
 
 /// One invariant.
 #[derive(Debug)]
@@ -73,8 +77,8 @@ pub static RULES: [&Rule; 28] = [
     &DEFAULT_TIER,
     &REACHABLE,
     &CONSOLE_BRINGS_NO_ENGINE,
-    &NO_SILENT_REMOVAL,
-    &REMOVAL_HOLDS,
+    &removals::NO_SILENT_REMOVAL,
+    &removals::REMOVAL_HOLDS,
     &entitlements::ONE_MEANING,
     &entitlements::TRIAL,
     &entitlements::NO_REQUIREMENT_CYCLES,
@@ -123,6 +127,12 @@ pub(crate) fn unknown_key(
 pub(crate) fn missing_key(key: &Key, header: &str, place: Range<usize>) -> Diagnostic {
     Diagnostic::new(&SHAPE, place, format!("{header} has no `{}`", key.name))
         .hint(format!("add it: {}", key.about.trim_end_matches('.')))
+}
+
+/// Of `keys` there is none, or more than one.
+pub(crate) fn not_one_of(keys: &[&str], header: &str, place: Range<usize>) -> Diagnostic {
+    let message = format!("{header} takes one of {}", quoted(keys.iter().copied()));
+    Diagnostic::new(&SHAPE, place, message).hint("name one of them, and only one")
 }
 
 pub(crate) fn wrong_kind(name: &str, expected: &str, value: &Spanned<DeValue<'_>>) -> Diagnostic {
@@ -509,78 +519,6 @@ pub(crate) fn console_brings_engine(console: &str, engine: &Text<'_>, tier: &str
     Diagnostic::new(&CONSOLE_BRINGS_NO_ENGINE, engine.span(), message).hint(
         "name it as a leaf of that tier, or in the foundation when it is a library; or remove it here",
     )
-}
-
-static NO_SILENT_REMOVAL: Rule = error(
-    "M19",
-    "no-silent-removal",
-    "nothing that customers have is taken away by accident",
-);
-
-pub(crate) fn tier_lost(tier: &str, place: Range<usize>) -> Diagnostic {
-    let message = format!("tier `{tier}` is gone");
-    ask_for_entry(
-        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
-        tier,
-        tier,
-    )
-}
-
-pub(crate) fn package_lost(tier: &str, lost: &PackageEdit<'_>, place: Range<usize>) -> Diagnostic {
-    let before = match lost.chain.links.as_slice() {
-        [] => format!("it was {}", lost.chain.root),
-        [(_, _)] => format!("`{}` brought it", lost.chain.first),
-        [.., (_, owner), (_, _)] => format!("`{owner}` brought it"),
-    };
-    let message = format!("tier `{tier}` loses package `{}`", lost.name);
-    let problem = Diagnostic::new(&NO_SILENT_REMOVAL, place, message).label(before);
-    ask_for_entry(problem, tier, lost.name.as_str())
-}
-
-pub(crate) fn feature_lost(tier: &str, name: &str, place: Range<usize>) -> Diagnostic {
-    let message = format!("tier `{tier}` loses feature `{name}`");
-    ask_for_entry(
-        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
-        tier,
-        name,
-    )
-}
-
-pub(crate) fn limit_lost(tier: &str, limit: &LimitEdit<'_>, place: Range<usize>) -> Diagnostic {
-    let LimitEdit { name, from, to } = limit;
-    let message = format!("limit `{name}` of tier `{tier}` falls from {from} to {to}");
-    ask_for_entry(
-        Diagnostic::new(&NO_SILENT_REMOVAL, place, message),
-        tier,
-        name,
-    )
-}
-
-/// The entry that says a loss is meant.
-fn ask_for_entry(problem: Diagnostic, tier: &str, name: &str) -> Diagnostic {
-    let entry = [
-        "[[removal]]".to_owned(),
-        format!("tier = \"{tier}\""),
-        format!("name = \"{name}\""),
-        "reason = \"…\"".to_owned(),
-        "date = 2026-01-31".to_owned(),
-    ];
-    problem.hint_with_lines("give it back, or say that it is meant:", &entry)
-}
-
-static REMOVAL_HOLDS: Rule = warning(
-    "M20",
-    "removal-holds",
-    "an entry about a removal never excuses the next one",
-);
-
-pub(crate) fn removed_but_there(entry: &Removal) -> Diagnostic {
-    let message = format!(
-        "tier `{}` has `{}`, which this says it lost",
-        entry.tier, entry.name
-    );
-    Diagnostic::new(&REMOVAL_HOLDS, entry.span.clone(), message)
-        .hint("remove this entry: left here, it would allow taking it away again unseen")
 }
 
 fn did_you_mean(near: &str) -> String {

@@ -29,6 +29,8 @@ mod list;
 #[cfg(feature = "edit")]
 mod merge;
 #[cfg(feature = "compile")]
+mod removal;
+#[cfg(feature = "compile")]
 mod resolve;
 #[cfg(feature = "compile")]
 mod schema;
@@ -50,11 +52,11 @@ pub use name::{NAME_BYTES_MAX, NameError, PackageName, TierName, TierNameError};
 pub use set::{DigestError, NotCanonical, PackageSet, SetDigest};
 
 #[cfg(feature = "compile")]
-pub use compile::{Loaded, Manifest, Removal};
+pub use compile::{Loaded, Manifest};
 #[cfg(feature = "compile")]
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 #[cfg(feature = "compile")]
-pub use edit::{Edit, LimitEdit, PackageEdit, Standing, TierEdit};
+pub use edit::{Edit, EntryEdit, LimitEdit, PackageEdit, Standing, TierEdit};
 #[cfg(feature = "compile")]
 pub use entitlement::{
     AddOn, Aggregate, CapProfile, FeatureRule, Flag, FlagValue, Metric, Period, Trial,
@@ -65,6 +67,8 @@ pub use graph::Edge;
 pub use invariants::{RULES, Rule};
 #[cfg(feature = "edit")]
 pub use merge::{FoundPackage, Merged, merge};
+#[cfg(feature = "compile")]
+pub use removal::{Owner, Removal};
 #[cfg(feature = "compile")]
 pub use schema::schema;
 #[cfg(feature = "compile")]

@@ -32,13 +32,19 @@ fn section(section: &Section) -> Map<String, Value> {
         .filter(|key| key.required)
         .map(|key| key.name)
         .collect();
-    object(json!({
+    let mut schema = object(json!({
         "type": "object",
         "description": section.about,
         "properties": properties,
         "required": required,
         "additionalProperties": false,
-    }))
+    }));
+    if !section.either.is_empty() {
+        let either = section.either.iter();
+        let either: Vec<Value> = either.map(|key| json!({ "required": [key] })).collect();
+        schema.insert("oneOf".to_owned(), json!(either));
+    }
+    schema
 }
 
 fn kind(kind: &Kind) -> Map<String, Value> {

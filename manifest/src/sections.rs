@@ -8,6 +8,7 @@ use crate::{Aggregate, CapProfile, Period};
 pub(crate) static FILE: Section = Section {
     header: "the file",
     about: "the tiers of a product, and the npm packages that each of them may install",
+    either: &[],
     keys: &[
         required(
             "manifest",
@@ -53,7 +54,7 @@ pub(crate) static FILE: Section = Section {
         optional(
             "removal",
             Kind::Many(&REMOVAL),
-            "what was taken from a tier on purpose",
+            "what was taken from a tier or add-on on purpose",
         ),
     ],
 };
@@ -61,6 +62,7 @@ pub(crate) static FILE: Section = Section {
 static MANIFEST: Section = Section {
     header: "[manifest]",
     about: "the names that the rest of the file uses",
+    either: &[],
     keys: &[
         required(
             "scope",
@@ -89,6 +91,7 @@ static MANIFEST: Section = Section {
 static FOUNDATION: Section = Section {
     header: "[foundation]",
     about: "what every tier has",
+    either: &[],
     keys: &[optional(
         "leaves",
         Kind::Texts,
@@ -99,6 +102,7 @@ static FOUNDATION: Section = Section {
 static TIER: Section = Section {
     header: "[tier.…]",
     about: "what one tier adds to the tiers below it",
+    either: &[],
     keys: &[
         optional(
             "leaves",
@@ -117,6 +121,7 @@ static TIER: Section = Section {
 static TRIAL: Section = Section {
     header: "[trial]",
     about: "what new customers may try, and for how long",
+    either: &[],
     keys: &[
         required(
             "tier",
@@ -134,6 +139,7 @@ static TRIAL: Section = Section {
 static ADD_ON: Section = Section {
     header: "[add-on.…]",
     about: "something that is bought on top of a tier",
+    either: &[],
     keys: &[
         optional("features", Kind::Texts, "features it switches on"),
         optional(
@@ -147,6 +153,7 @@ static ADD_ON: Section = Section {
 static FEATURE: Section = Section {
     header: "[feature.…]",
     about: "a rule about one feature",
+    either: &[],
     keys: &[
         optional(
             "requires",
@@ -164,6 +171,7 @@ static FEATURE: Section = Section {
 static FLAG: Section = Section {
     header: "[flag.…]",
     about: "a switch that belongs to no tier",
+    either: &[],
     keys: &[
         required(
             "default",
@@ -186,6 +194,7 @@ static FLAG: Section = Section {
 static METRIC: Section = Section {
     header: "[metric.…]",
     about: "something that is counted; for the limit of the same name, if there is one",
+    either: &[],
     keys: &[
         required(
             "unit",
@@ -213,6 +222,7 @@ static METRIC: Section = Section {
 static PACKAGE: Section = Section {
     header: "[package.…]",
     about: "one package, and what it brings",
+    either: &[],
     keys: &[
         optional(
             "requires",
@@ -229,10 +239,16 @@ static PACKAGE: Section = Section {
 
 static REMOVAL: Section = Section {
     header: "[[removal]]",
-    about: "one thing taken from a tier on purpose; without this entry such an edit is refused",
+    about: "one thing taken from a tier or add-on on purpose; without this entry such an edit is refused",
+    either: &["tier", "add-on"],
     keys: &[
-        required("tier", Kind::Text, "the tier that loses it"),
-        required("name", Kind::Text, "the package, feature or limit"),
+        optional("tier", Kind::Text, "the tier that loses it"),
+        optional("add-on", Kind::Text, "or the add-on that loses it"),
+        required(
+            "name",
+            Kind::Text,
+            "the package, feature or limit; or the tier or add-on itself",
+        ),
         required(
             "reason",
             Kind::Text,

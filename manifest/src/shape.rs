@@ -26,6 +26,8 @@ pub(crate) struct Section {
     pub(crate) header: &'static str,
     /// What the section is for.
     pub(crate) about: &'static str,
+    /// Keys of which one is there, and one alone.
+    pub(crate) either: &'static [&'static str],
     pub(crate) keys: &'static [Key],
 }
 
@@ -156,6 +158,12 @@ impl Checker<'_> {
                 let problem = invariants::missing_key(missing, section.header, place.clone());
                 self.found.add(problem);
             }
+        }
+        let either = section.either;
+        let given = either.iter().filter(|key| table.contains_key(**key));
+        if !either.is_empty() && given.count() != 1 {
+            let problem = invariants::not_one_of(either, section.header, place.clone());
+            self.found.add(problem);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a manifest compiles to: the tiers with their package sets, features and limits.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -182,6 +183,17 @@ impl TierSets {
     /// What can be bought on top of a tier, in its declared order.
     pub fn add_ons(&self) -> impl ExactSizeIterator<Item = &AddOn> {
         self.0.entitlements.add_ons.values()
+    }
+
+    /// The add-on of that name.
+    pub fn add_on(&self, name: &str) -> Option<&AddOn> {
+        self.0.entitlements.add_ons.get(name)
+    }
+
+    /// The features that a tier alone switches on: those it grants, without those for premium users
+    /// only and those that require what is off.
+    pub fn features_on<'s>(&'s self, tier: &'s Tier) -> HashSet<&'s str> {
+        self.0.entitlements.on(tier)
     }
 
     /// What new customers may try.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use manifest::{Chain, Edit, PackageEdit, Standing, TierEdit};
+use manifest::{Chain, Edit, EntryEdit, PackageEdit, Standing, TierEdit};
 use serde_json::{Value, json};
 
 use super::source::{Source, load};
@@ -62,6 +62,8 @@ impl Diff {
     }
 }
 
+/// Above the entries that belong to no tier.
+const BEYOND: &str = "beyond the tiers";
 const NO_CHANGE: &str = "no tier changes\n";
 
 fn human(edit: &Edit<'_>) -> String {
@@ -72,6 +74,13 @@ fn human(edit: &Edit<'_>) -> String {
     for tier in edit.tiers.iter().filter(|tier| !tier.is_empty()) {
         let _ = writeln!(text, "{}{}", tier.tier, standing(tier.standing));
         for line in lines(tier) {
+            let _ = writeln!(text, "  {} {:<32} {}", line.sign, line.what, line.how);
+        }
+        text.push('\n');
+    }
+    if !edit.entries.is_empty() {
+        let _ = writeln!(text, "{BEYOND}");
+        for line in edit.entries.iter().map(entry) {
             let _ = writeln!(text, "  {} {:<32} {}", line.sign, line.what, line.how);
         }
         text.push('\n');
@@ -94,6 +103,14 @@ fn markdown(edit: &Edit<'_>) -> String {
         );
         for line in lines(tier) {
             let _ = writeln!(text, "| {} | `{}` | {} |", line.sign, line.what, line.how);
+        }
+        text.push('\n');
+    }
+    if !edit.entries.is_empty() {
+        let _ = writeln!(text, "#### {BEYOND}\n\n| | | |\n|---|---|---|");
+        for line in edit.entries.iter().map(entry) {
+            let how = line.how.replace('|', "\\|");
+            let _ = writeln!(text, "| {} | `{}` | {how} |", line.sign, line.what);
         }
         text.push('\n');
     }
@@ -145,6 +162,19 @@ fn lines(tier: &TierEdit<'_>) -> Vec<Line> {
     lines
 }
 
+fn entry(edit: &EntryEdit) -> Line {
+    let (sign, how) = match (edit.from.as_deref(), edit.to.as_deref()) {
+        (None, to) => ('+', to.unwrap_or_default().to_owned()),
+        (Some(from), None) => ('-', from.to_owned()),
+        (Some(from), Some(to)) => ('~', format!("{to} (was {from})")),
+    };
+    Line {
+        sign,
+        what: format!("{} {}", edit.what, edit.name),
+        how,
+    }
+}
+
 /// The way a package comes in: the edge that brings it, and where that starts.
 fn way(chain: &Chain<'_>) -> String {
     let mut text = String::new();
@@ -188,5 +218,9 @@ fn as_json(edit: &Edit<'_>) -> Value {
                 "limits": limits,
             })
         });
-    json!({ "tiers": tiers.collect::<Vec<_>>() })
+    let entry = |edit: &EntryEdit| json!({ "kind": edit.what, "name": &*edit.name, "from": edit.from, "to": edit.to });
+    json!({
+        "tiers": tiers.collect::<Vec<_>>(),
+        "entries": edit.entries.iter().map(entry).collect::<Vec<_>>(),
+    })
 }

@@ -71,6 +71,8 @@ fn edited() -> String {
             "features = { export_csv = true, custom_domain = true }",
         )
         .replace("boxes = 1, seats = 5", "boxes = 2, seats = 3")
+        .replace("limits = { seats = 100 }", "limits = { seats = 50 }")
+        .replace("[flag.new_checkout]", "[flag.fast_checkout]")
 }
 
 fn git(folder: &Path, arguments: &[&str]) {
@@ -249,6 +251,27 @@ fn init_writes_a_manifest_that_is_good_and_tidy_and_never_overwrites() {
         "{}",
         again.stderr
     );
+}
+
+#[test]
+fn what_init_proposes_in_comments_is_good_too() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(manifest(folder.path(), &["init"]).code, 0);
+    let file = folder.path().join("tiers.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let (live, proposed) = text.split_once("# What else there can be").unwrap();
+    let (proposed, _) = proposed.split_once("# When something is taken").unwrap();
+    let entries = proposed.lines().filter_map(|line| line.strip_prefix("# "));
+    let entries: Vec<&str> = entries
+        .filter(|line| line.starts_with('[') || line.contains(" = "))
+        .collect();
+    assert_eq!(
+        entries.iter().filter(|line| line.starts_with('[')).count(),
+        5
+    );
+    fs::write(&file, format!("{live}{}\n", entries.join("\n"))).unwrap();
+    let run = manifest(folder.path(), &["check", "--deny-warnings"]);
+    assert_eq!(run.code, 0, "{run}");
 }
 
 #[test]

@@ -173,3 +173,106 @@ fn an_edit_names_gains_and_losses_and_their_edges() {
     assert_eq!(edit.tiers[2].standing, Standing::Added);
     assert!(Edit::between(&old.tiers, &old.tiers).is_empty());
 }
+
+/// The old manifest with more than tiers.
+fn beyond(entries: &str) -> Loaded {
+    load(&format!("{OLD}\n{entries}"))
+}
+
+fn messages(new: &Loaded, old: &Loaded) -> Vec<String> {
+    let problems = new.against(old);
+    let messages = problems.iter().map(manifest::Diagnostic::message);
+    messages.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_rule_that_switches_a_granted_feature_off_takes_it_away() {
+    let old = load(OLD);
+    let premium = beyond("[feature.export_csv]\npremium-only = true\n");
+    let messages_of_all = [
+        "feature `export_csv` of tier `basic` is off by its rule now",
+        "feature `export_csv` of tier `growth` is off by its rule now",
+    ];
+    assert_eq!(messages(&premium, &old), messages_of_all);
+    // What requires it goes along.
+    let both = beyond(
+        "[feature.export_csv]\npremium-only = true\n[feature.sso]\nrequires = [\"export_csv\"]\n",
+    );
+    assert_eq!(messages(&both, &old).len(), 4);
+    // A rule that every tier meets takes nothing.
+    let met = beyond("[feature.sso]\nrequires = [\"export_csv\"]\n");
+    assert!(messages(&met, &old).is_empty());
+    // Said, for one of the tiers.
+    let said = beyond(
+        "[feature.export_csv]\npremium-only = true\n\
+         [[removal]]\ntier = \"growth\"\nname = \"export_csv\"\nreason = \"x\"\ndate = 2026-03-01\n",
+    );
+    assert_eq!(messages(&said, &old), messages_of_all[..1]);
+    assert!(said.warnings.is_empty(), "{}", said.warnings);
+}
+
+#[test]
+fn what_an_add_on_loses_must_be_said() {
+    const ADD_ON: &str =
+        "[add-on.more]\nfeatures = [\"audit\", \"branding\"]\nlimits = { boxes = 50, calls = 9 }\n";
+    let universe = "tiers = [\"basic\", \"growth\"]\nfeatures = [\"export_csv\", \"sso\", \"audit\", \"branding\"]\nlimits = [\"boxes\", \"seats\", \"calls\"]";
+    let with = |entries: &str| {
+        let text = edited(&[("tiers = [\"basic\", \"growth\"]", universe)]);
+        load(&format!("{text}\n{entries}"))
+    };
+    let old = with(ADD_ON);
+    assert_eq!(messages(&with(""), &old), ["add-on `more` is gone"]);
+    let less = "[add-on.more]\nfeatures = [\"branding\"]\nlimits = { boxes = 10 }\n";
+    assert_eq!(
+        messages(&with(less), &old),
+        [
+            "add-on `more` loses feature `audit`",
+            "limit `boxes` of add-on `more` falls from 50 to 10",
+            "add-on `more` loses limit `calls`",
+        ]
+    );
+    let removal = |name: &str| {
+        format!(
+            "[[removal]]\nadd-on = \"more\"\nname = \"{name}\"\nreason = \"x\"\ndate = 2026-03-01\n"
+        )
+    };
+    let said: String = ["audit", "boxes", "calls"].map(removal).concat();
+    let said = with(&format!("{less}{said}"));
+    assert!(messages(&said, &old).is_empty());
+    assert!(messages(&with(&removal("more")), &old).is_empty());
+    // An entry about a tier of that name says nothing of the add-on.
+    let tier = removal("more").replace("add-on =", "tier =");
+    assert_eq!(messages(&with(&tier), &old), ["add-on `more` is gone"]);
+}
+
+#[test]
+fn an_edit_names_every_entry_beyond_the_tiers_that_changed() {
+    let old = beyond(
+        "[flag.a]\ndefault = true\n[flag.b]\ndefault = true\n[trial]\ntier = \"growth\"\nhours = 24\n",
+    );
+    let new = beyond(
+        "[flag.b]\ndefault = false\n[flag.c]\ndefault = true\n[trial]\ntier = \"growth\"\nhours = 24\n",
+    );
+    let edit = Edit::between(&old.tiers, &new.tiers);
+    assert!(!edit.is_empty() && edit.tiers.iter().all(manifest::TierEdit::is_empty));
+    let entries: Vec<_> = edit
+        .entries
+        .iter()
+        .map(|edit| {
+            (
+                edit.what,
+                &*edit.name,
+                edit.from.as_deref(),
+                edit.to.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            ("flag", "b", Some("true"), Some("false")),
+            ("flag", "c", None, Some("true")),
+            ("flag", "a", Some("true"), None),
+        ]
+    );
+}

@@ -114,12 +114,31 @@ fn a_mebibyte_of_wrong_names_is_refused_in_bounded_time() {
     unknown += "]\n";
     features += "}\n";
     tiers += "]\n";
+    let mut waiting = format!("{HEAD}features = {{");
+    let mut flags = String::from(HEAD);
+    for number in 0..12_000 {
+        let _ = write!(waiting, "f{number} = true, ");
+        let _ = write!(
+            flags,
+            "[flag.g{number}]\ndefault = \"a\"\nvariants = [\"b\"]\n[metric.G{number}]\nunit = \"\"\naggregate = \"s\"\n"
+        );
+    }
+    waiting += "}\n";
+    for number in 0..12_000 {
+        let next = (number + 1) % 12_000;
+        let _ = write!(
+            waiting,
+            "[feature.f{number}]\nrequires = [\"f{next}\", \"g{next}\"]\n"
+        );
+    }
     for (what, text) in [
         ("unknown", unknown),
         ("misspelled", misspelled),
         ("upper case", upper),
         ("features", features),
         ("tiers", tiers),
+        ("features that wait for each other", waiting),
+        ("flags", flags),
     ] {
         survive(what, &text);
     }
@@ -155,7 +174,7 @@ fn mutated_manifests_never_panic() {
         .map(|entry| fs::read(entry.unwrap().path()).unwrap())
         .collect();
     seeds.push(include_bytes!("../../examples/commerce.toml").to_vec());
-    let pieces: [&[u8]; 12] = [
+    let pieces: [&[u8]; 18] = [
         b"\"",
         b"[",
         b"]",
@@ -168,6 +187,12 @@ fn mutated_manifests_never_panic() {
         b"tiers",
         b"unlimited",
         b"\xff",
+        b"[trial]\n",
+        b"[flag.theme]\ndefault = \"classic\"\n",
+        b"[feature.sso]\nrequires = [\"sso\"]\n",
+        b"[add-on.seats]\n",
+        b"[metric.seats]\n",
+        b"premium-only = true\n",
     ];
     let mut state = 0x9e37_79b9_u64;
     let mut random = |below: usize| {
