@@ -93,7 +93,11 @@ impl Signature {
                 good |= mac.clone().verify_slice(signature).is_ok();
             }
         }
-        if good { Ok(()) } else { Err(Unsigned::Mismatch) }
+        if good {
+            Ok(())
+        } else {
+            Err(Unsigned::Mismatch)
+        }
     }
 }
 

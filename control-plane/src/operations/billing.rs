@@ -89,7 +89,8 @@ impl Operations {
         // It may have been another one's until now.
         let before = known.as_ref().and_then(Subscription::customer);
         for customer in before.into_iter().chain(customer).collect::<BTreeSet<_>>() {
-            self.follow_billing(&mut tx, by, customer, &event_id).await?;
+            self.follow_billing(&mut tx, by, customer, &event_id)
+                .await?;
         }
         let taken = match customer {
             None => Taken::NoCustomer,
@@ -106,7 +107,11 @@ impl Operations {
         let Some(stripe) = &self.policy.stripe else {
             return Ok(());
         };
-        let tiers: Vec<&str> = self.tiers.tiers().map(|tier| tier.name().as_str()).collect();
+        let tiers: Vec<&str> = self
+            .tiers
+            .tiers()
+            .map(|tier| tier.name().as_str())
+            .collect();
         let text = format!("{}{}", stripe.prices(), tiers.join(">"));
         let digest = HEXLOWER.encode(&Sha256::digest(text));
         let mut tx = self.store.begin().await?;

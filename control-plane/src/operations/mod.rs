@@ -46,11 +46,11 @@ use crate::store::{Store, StoreError, Tx, licenses};
 
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
+pub use billing::{EVENTS_KEPT, Taken};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
-pub use billing::{EVENTS_KEPT, Taken};
-pub use customer_tier::{Assigned, CustomerStanding};
 pub(crate) use customer_tier::check_customer;
+pub use customer_tier::{Assigned, CustomerStanding};
 pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;

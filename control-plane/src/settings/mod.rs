@@ -268,7 +268,10 @@ impl Config {
         let stripe = stripe.with_context(|| {
             let names = tiers.tiers().map(|tier| format!("`{}`", tier.name()));
             let names: Vec<String> = names.collect();
-            format!("`stripe-prices` is not right; the tiers are {}", names.join(", "))
+            format!(
+                "`stripe-prices` is not right; the tiers are {}",
+                names.join(", ")
+            )
         })?;
         Ok(Some(stripe))
     }

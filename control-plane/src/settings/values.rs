@@ -77,7 +77,10 @@ impl FromStr for StripePrices {
     type Err = PricesError;
 
     fn from_str(text: &str) -> Result<Self, PricesError> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
         let pair = |part: &str| match part.split_once('=') {
             Some((price, tier)) => Ok((price.trim().to_owned(), tier.trim().to_owned())),
             None => Err(PricesError(part.to_owned())),
@@ -173,7 +176,14 @@ mod tests {
     fn prices_are_read_from_a_text_and_shown_as_one() {
         let prices: StripePrices = " price_2 = growth, price_1=basic,".parse().unwrap();
         assert_eq!(prices.to_string(), "price_1=basic,price_2=growth");
-        for bad in ["price_1", "=basic", "price_1=", "a=b,a=c", "a b=c", "a==\u{fc}"] {
+        for bad in [
+            "price_1",
+            "=basic",
+            "price_1=",
+            "a=b,a=c",
+            "a b=c",
+            "a==\u{fc}",
+        ] {
             assert!(bad.parse::<StripePrices>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,1 @@
+//! Stripe's own library signs the events, and the real program takes them.
