@@ -351,15 +351,11 @@ fn orders<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
     all
 }
 
-/// Each customer's history in every order, every event twice.
+/// The history in every order, for a customer of its own each, and every event twice.
 async fn same_end(plane: &Plane, history: &[Value], end: &str, round: &str) {
-    let kept = "SELECT status, standing, invoice, checkout FROM subscriptions WHERE id = ";
-    let mut ends = std::collections::BTreeSet::new();
     for (nth, order) in orders(history).into_iter().enumerate() {
         let (customer, id) = (format!("{round}-{nth}"), format!("sub_{round}_{nth}"));
-        let mut twice = order.clone();
-        twice.extend(order);
-        for event in twice {
+        for event in order.iter().chain(&order) {
             let text = event.to_string();
             let text = text.replace("c-1", &customer).replace("sub_1", &id);
             plane
@@ -367,9 +363,11 @@ async fn same_end(plane: &Plane, history: &[Value], end: &str, round: &str) {
                 .await;
         }
         assert_eq!(tier_of(plane, &customer).await, end, "order {nth}");
-        let rows = plane.sql(&format!("{kept}'{id}'")).concat();
-        ends.insert(rows.replace(&customer, "c-1").replace(&id, "sub_1"));
     }
+    let ends = plane.sql(&format!(
+        "SELECT DISTINCT status, REPLACE(standing, customer_id, ''), invoice, \
+         REPLACE(checkout, customer_id, '') FROM subscriptions WHERE id LIKE 'sub_{round}%'"
+    ));
     assert_eq!(ends.len(), 1, "{ends:#?}");
 }
 
@@ -399,8 +397,7 @@ async fn kum_22_every_order_of_a_history_leads_to_the_same_end() {
             updated("e-4", NOON + 5, &object("active", "price_growth")),
             event("e-5", "invoice.paid", NOON + 9, &invoice(NOON + 4)),
         ];
-        same_end(&plane, &history[..4], "growth by billing", "a").await;
-        same_end(&plane, &history, "growth by billing", "b").await;
+        same_end(&plane, &history, "growth by billing", "a").await;
         // Given up in the second in which it was last said to be good.
         let history = [
             created("e-1", NOON, &subscription("active", &["price_growth"])),
@@ -417,7 +414,7 @@ async fn kum_22_every_order_of_a_history_leads_to_the_same_end() {
                 &subscription("past_due", &["price_growth"]),
             ),
         ];
-        same_end(&plane, &history, "basic by default", "c").await;
+        same_end(&plane, &history, "basic by default", "b").await;
     }
 }
 
