@@ -15,6 +15,7 @@ mod audit;
 mod audit_log;
 mod backup;
 mod bad_input;
+mod billing;
 mod boxes;
 mod clients;
 mod commands;

@@ -3,6 +3,7 @@
 
 mod activate;
 pub(crate) mod audit;
+mod billing;
 mod boxes;
 mod caller;
 pub mod client_address;
@@ -138,6 +139,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(licenses::rotate_key))
         .routes(routes!(boxes::list))
         .routes(routes!(boxes::release))
+        .routes(routes!(customers::list))
         .routes(routes!(
             customers::show,
             customers::assign,
@@ -165,6 +167,8 @@ fn documented() -> OpenApiRouter<App> {
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))
+        // Billing providers: the signature is the credential.
+        .routes(routes!(billing::take))
         // Gates.
         .routes(routes!(gate::snapshot))
         .routes(routes!(gate::root_key))
