@@ -1,6 +1,7 @@
 //! Overrides of flags: for one user, for one team, or for everyone.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::{FlagContext, FlagValue, Origin};
 
@@ -13,6 +14,31 @@ pub enum Scope {
     Team(String),
     /// Everyone.
     Platform,
+}
+
+impl Scope {
+    /// Reads what `Display` wrote. What comes after the colon is not empty, and may be anything
+    /// else.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some((_, "")) => None,
+            Some(("user", user)) => Some(Self::User(user.to_owned())),
+            Some(("team", team)) => Some(Self::Team(team.to_owned())),
+            None if text == "platform" => Some(Self::Platform),
+            _ => None,
+        }
+    }
+}
+
+/// `user:ada`, `team:sales` or `platform`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => write!(f, "user:{user}"),
+            Self::Team(team) => write!(f, "team:{team}"),
+            Self::Platform => f.write_str("platform"),
+        }
+    }
 }
 
 /// The overrides that are known, at most one for a flag and a scope.

@@ -323,6 +323,25 @@ fn an_override_is_checked_before_it_is_kept() {
     );
 }
 
+#[test]
+fn a_scope_is_read_as_it_was_written() {
+    for scope in [user("bo"), user("a:b"), team("platform"), Scope::Platform] {
+        assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
+    }
+    for text in [
+        "",
+        "user",
+        "user:",
+        "team:",
+        "role:x",
+        "platform:",
+        "platform:x",
+        "Platform",
+    ] {
+        assert_eq!(Scope::parse(text), None, "{text}");
+    }
+}
+
 /// The same rules, written down once more and slowly: a list of rows, of which the last counts.
 fn slow(
     declared: &[Flag],
