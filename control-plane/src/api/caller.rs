@@ -58,7 +58,7 @@ demand!(
     ReportDownloads
 );
 
-/// [`ReadEntitlements`], as clients of the OpenFeature Remote Evaluation Protocol ask for it.
+/// [`ReadEntitlements`], as clients of OFREP ask for it.
 pub(super) struct EvaluateFlags;
 
 impl Demand for EvaluateFlags {

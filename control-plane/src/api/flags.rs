@@ -104,13 +104,15 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let mut conn = app.store.read().await?;
     let platform = flag_overrides::of_scope(conn.link(), &Scope::Platform).await?;
-    let mut platform: HashMap<String, FlagOverride> = platform
-        .into_iter()
-        .map(|set| (set.flag.clone(), set))
+    let mut platform: HashMap<_, _> = platform
+        .iter()
+        .map(|set| (set.flag.as_str(), override_view(set)))
         .collect();
-    let view = |flag| flag_view(flag, platform.remove(&*flag.name));
+    let flags = app.flags.iter();
     shown(&FlagList {
-        flags: app.flags.iter().map(view).collect(),
+        flags: flags
+            .map(|flag| flag_view(flag, platform.remove(&*flag.name)))
+            .collect(),
     })
 }
 
@@ -219,13 +221,13 @@ fn value_of(value: &Value) -> Result<FlagValue, Refusal> {
     of_json(value).ok_or_else(wrong)
 }
 
-fn flag_view(flag: &Flag, platform: Option<FlagOverride>) -> FlagView<'_> {
+fn flag_view(flag: &Flag, platform: Option<OverrideView>) -> FlagView<'_> {
     FlagView {
         name: &flag.name,
         default: to_json(&flag.default),
         variants: flag.variants.iter().map(AsRef::as_ref).collect(),
         premium_only: flag.premium_only,
-        platform: platform.as_ref().map(override_view),
+        platform,
     }
 }
 

@@ -92,13 +92,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// An answer that nobody may keep: it holds a secret, or what only its asker may see.
 pub(super) fn private(status: StatusCode, body: String) -> Response {
-    if status == StatusCode::NO_CONTENT {
-        return (status, [(header::CACHE_CONTROL, "no-store")]).into_response();
-    }
     const HEADERS: [(HeaderName, &str); 2] = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
+    if status == StatusCode::NO_CONTENT {
+        return (status, [(header::CACHE_CONTROL, "no-store")]).into_response();
+    }
     (status, HEADERS, body).into_response()
 }
 

@@ -1,5 +1,5 @@
-//! `/ofrep/v1/evaluate/flags`: flags, features and limits as the OpenFeature Remote Evaluation
-//! Protocol (0.3) has them. Everything with a name is a flag there: a feature has a boolean, a
+//! `/ofrep/v1/evaluate/flags`: flags, features and limits by the remote evaluation protocol of
+//! `OpenFeature` (OFREP 0.3). Everything with a name is a flag there: a feature has a boolean, a
 //! limit a number. The targeting key of the context is the user, and with that the subject.
 
 use axum::Extension;
@@ -112,7 +112,7 @@ pub(super) struct EvaluationList {
 
 /// Evaluate a flag, feature or limit.
 ///
-/// OpenFeature Remote Evaluation Protocol. An unlimited limit is the number 9007199254740991, with
+/// By OFREP, the protocol of `OpenFeature`. An unlimited limit is the number 9007199254740991, with
 /// `unlimited` in its metadata.
 #[utoipa::path(post, path = "/ofrep/v1/evaluate/flags/{key}", operation_id = "evaluateFlag",
     tag = "flags", security(("application" = []), ("operator" = []), ("apiKey" = [])),
@@ -145,7 +145,7 @@ pub(super) async fn evaluate(
 
 /// Evaluate all flags, features and limits.
 ///
-/// OpenFeature Remote Evaluation Protocol. The `ETag` changes when anything in the answer does;
+/// By OFREP, the protocol of `OpenFeature`. The `ETag` changes when anything in the answer does;
 /// with it as `If-None-Match` the answer is 304 until then. Without a `targetingKey`, features and
 /// limits are told as failures.
 #[utoipa::path(post, path = "/ofrep/v1/evaluate/flags", operation_id = "evaluateFlags",
