@@ -13,6 +13,7 @@ use activation_token::credential::{CredentialKind, is_well_formed, new_secret};
 use anyhow::{Context, bail};
 use axum::Router;
 use entitlements::Catalog;
+use entitlements::flags::Flags;
 use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::reach::Reach;
@@ -124,6 +125,7 @@ impl Server {
             denials: Denials::new(store.clone(), Arc::clone(&clock)),
             last_used: LastUsed::default(),
             store,
+            flags: Flags::from_manifest(&tiers),
             tiers,
             catalog,
             keyring,

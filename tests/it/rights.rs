@@ -49,6 +49,7 @@ fn filled(path: &str) -> String {
         _ => "lic_00000000000000000000000000",
     };
     let path = path.replace("{id}", of).replace("{tier}", "basic");
+    let path = path.replace("{key}", "f").replace("{scope}", "platform");
     path.replace("{boxId}", "box_00000000000000000000000000")
 }
 

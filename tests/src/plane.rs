@@ -20,6 +20,7 @@ use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Po
 use control_plane::signing;
 use control_plane::store::{self, Store, StoreError};
 use entitlements::Catalog;
+use entitlements::flags::Flags;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use registry_gate::reach::Reach;
@@ -76,6 +77,19 @@ impl Plane {
 
     /// A control plane over a database that may have something in it.
     pub async fn at(place: Place, manifest: &str) -> Self {
+        Self::with(place, manifest, None).await
+    }
+
+    /// The same control plane on each database, with flags that are declared in code.
+    pub async fn with_flags_on_each(manifest: &str, flags: &Flags) -> Vec<Self> {
+        let mut planes = Vec::new();
+        for place in Place::on_each().await {
+            planes.push(Self::with(place, manifest, Some(flags.clone())).await);
+        }
+        planes
+    }
+
+    async fn with(place: Place, manifest: &str, flags: Option<Flags>) -> Self {
         let opened = place.open().await;
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
         let hash_key = HashKey::from_bytes([2; 32]);
@@ -93,6 +107,7 @@ impl Plane {
             last_used: LastUsed::default(),
             store,
             catalog: Catalog::from_manifest(&tiers).expect("a catalog"),
+            flags: flags.unwrap_or_else(|| Flags::from_manifest(&tiers)),
             tiers,
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
@@ -140,6 +155,7 @@ impl Plane {
             store,
             tiers: same.tiers.clone(),
             catalog: same.catalog.clone(),
+            flags: same.flags.clone(),
             clock: self.clock.clone(),
             entropy: Arc::clone(&same.entropy),
             keyring: Arc::clone(&same.keyring),

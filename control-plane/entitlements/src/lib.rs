@@ -9,7 +9,9 @@
 mod bits;
 mod catalog;
 mod clock;
+pub mod flags;
 mod names;
+pub mod premium;
 mod resolve;
 #[cfg(feature = "sql")]
 pub mod sql;

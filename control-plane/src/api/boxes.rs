@@ -54,9 +54,9 @@ pub(super) struct BoxPage {
 pub(super) struct PageQuery {
     /// Rows on a page, 1 to 100; 50 if not said.
     #[param(minimum = 1, maximum = 100)]
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// `nextCursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// Why, in a request without a body.

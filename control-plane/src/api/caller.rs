@@ -31,6 +31,8 @@ pub(super) struct Allowed<R> {
 pub(super) trait Demand {
     /// The right.
     const RIGHT: Right;
+    /// Whether the credential may also stand in `X-API-Key`.
+    const BY_API_KEY: bool = false;
 }
 
 macro_rules! demand {
@@ -43,15 +45,26 @@ demand!(
     ReadTiers,
     ReadLicenses,
     WriteLicenses,
+    ReadEntitlements,
+    WriteEntitlements,
     ReadAudit,
     ReadMetrics,
     ReadSettings,
     ManageCredentials,
     ManageKeys,
     ManageWebhooks,
+    ManagePremium,
     ReadSnapshot,
     ReportDownloads
 );
+
+/// [`ReadEntitlements`], as clients of OFREP ask for it.
+pub(super) struct EvaluateFlags;
+
+impl Demand for EvaluateFlags {
+    const RIGHT: Right = Right::ReadEntitlements;
+    const BY_API_KEY: bool = true;
+}
 
 impl<R> Allowed<R> {
     /// Begins a write of this caller's.
@@ -67,7 +80,7 @@ impl<R: Demand> FromRequestParts<App> for Allowed<R> {
     /// What is refused here is kept in the audit log.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Ok(request_id) = RequestId::from_request_parts(parts, app).await;
-        let (actor, problem) = match check(parts, app, R::RIGHT).await? {
+        let (actor, problem) = match check::<R>(parts, app).await? {
             Ok(caller) => {
                 return Ok(Self {
                     requester: request_id.requester(Actor::Credential(caller.id)),
@@ -91,16 +104,16 @@ impl<R: Demand> FromRequestParts<App> for Allowed<R> {
 }
 
 /// Who asks, if they may; else who they are, as far as that is known, and why not.
-async fn check(
+async fn check<R: Demand>(
     parts: &Parts,
     app: &App,
-    right: Right,
 ) -> Result<Result<Caller, (Actor, Problem)>, Problem> {
     let unauthorized = |code, detail| {
         let problem = Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         Ok(Err((Actor::Unknown, problem)))
     };
-    let Some(token) = bearer(parts) else {
+    let api_key = || api_key(parts).filter(|_| R::BY_API_KEY);
+    let Some(token) = bearer(parts).or_else(api_key) else {
         let detail = "send a credential as `Authorization: Bearer …`";
         return unauthorized("credential_missing", detail);
     };
@@ -109,7 +122,7 @@ async fn check(
         return unauthorized("credential_invalid", detail);
     };
     app.last_used.note(&caller.id, app.clock.now());
-    if caller.may(right) {
+    if caller.may(R::RIGHT) {
         return Ok(Ok(caller));
     }
     let detail = match caller.role {
@@ -130,6 +143,11 @@ fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn api_key(parts: &Parts) -> Option<&str> {
+    let key = parts.headers.get("x-api-key")?.to_str().ok()?;
+    (!key.is_empty()).then_some(key)
 }
 
 /// Looks a credential up. A text that cannot be one is not worth a read.

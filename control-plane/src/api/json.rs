@@ -96,6 +96,9 @@ pub(super) fn private(status: StatusCode, body: String) -> Response {
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
+    if status == StatusCode::NO_CONTENT {
+        return (status, [(header::CACHE_CONTROL, "no-store")]).into_response();
+    }
     (status, HEADERS, body).into_response()
 }
 

@@ -11,6 +11,7 @@ mod credentials;
 mod customers;
 mod deliveries;
 mod downloads;
+mod flags;
 mod gate;
 mod health;
 mod import;
@@ -19,8 +20,10 @@ mod jwks;
 mod licenses;
 mod limits;
 mod metrics;
+mod ofrep;
 mod openapi;
 mod page;
+mod premium;
 mod problem;
 mod query;
 mod request;
@@ -160,10 +163,17 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(deliveries::test))
         .routes(routes!(downloads::list))
         .routes(routes!(metrics::show))
+        .routes(routes!(premium::list))
         // Operators and applications.
         .routes(routes!(tiers::list))
         .routes(routes!(tiers::packages))
         .routes(routes!(tiers::manifest))
+        .routes(routes!(premium::show, premium::grant, premium::revoke))
+        .routes(routes!(flags::list))
+        .routes(routes!(flags::overrides))
+        .routes(routes!(flags::show, flags::set, flags::clear))
+        .routes(routes!(ofrep::evaluate))
+        .routes(routes!(ofrep::evaluate_all))
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))

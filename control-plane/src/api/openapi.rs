@@ -6,7 +6,7 @@ use axum::Json;
 use axum::response::IntoResponse;
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi as _};
 
 use super::problem;
@@ -35,6 +35,9 @@ use super::problem;
         (name = "customers", description = "The tier that a customer's licenses follow"),
         (name = "billing", description = "What providers tell of subscriptions"),
         (name = "tiers", description = "What can be sold"),
+        (name = "premium", description = "Which users are premium"),
+        (name = "flags", description = "Switches and choices that belong to no tier, and what \
+            flags, features and limits are for whoever asks"),
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),
         (name = "webhooks", description = "Who is told of changes"),
@@ -65,6 +68,10 @@ impl Modify for Credentials {
         ] {
             components.add_security_scheme(name, bearer(description));
         }
+        let description = "An application's token, for clients of OpenFeature";
+        let header = ApiKeyValue::with_description("X-API-Key", description);
+        let scheme = SecurityScheme::ApiKey(ApiKey::Header(header));
+        components.add_security_scheme("apiKey", scheme);
     }
 }
 

@@ -80,6 +80,13 @@ pub(super) struct ReadProblems;
 /// The statuses that every writing route may answer with instead of a success.
 pub(super) struct WriteProblems;
 
+/// The statuses that evaluating routes answer with beside those of their protocol.
+pub(super) struct EvaluationProblems;
+
+/// Marks an error answer in another protocol's words, which stays as it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InItsOwnWords;
+
 const READ_PROBLEMS: [(&str, &str); 7] = [
     ("400", "The request cannot be read"),
     ("401", "No credential, or none that is known"),
@@ -121,6 +128,14 @@ impl IntoResponses for WriteProblems {
     fn responses() -> BTreeMap<String, RefOr<OpenApiResponse>> {
         let mut all = declared(&READ_PROBLEMS);
         all.extend(declared(&WRITE_PROBLEMS));
+        all
+    }
+}
+
+impl IntoResponses for EvaluationProblems {
+    fn responses() -> BTreeMap<String, RefOr<OpenApiResponse>> {
+        let mut all = WriteProblems::responses();
+        all.retain(|status, _| !["400", "404", "409", "422", "429"].contains(&status.as_str()));
         all
     }
 }
@@ -221,6 +236,7 @@ impl From<Refusal> for Problem {
         let status = match &refusal {
             Refusal::UnknownTier { .. }
             | Refusal::UnknownPackages(_)
+            | Refusal::UnknownFlag(_)
             | Refusal::InvalidFields(_)
             | Refusal::BoxRequired => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::LicenseNotFound
@@ -228,6 +244,7 @@ impl From<Refusal> for Problem {
             | Refusal::CredentialNotFound
             | Refusal::WebhookNotFound
             | Refusal::CustomerTierNotFound
+            | Refusal::FlagOverrideNotFound
             | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::LicenseRevoked
             | Refusal::LastAdmin

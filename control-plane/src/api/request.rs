@@ -14,7 +14,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{InItsOwnWords, Problem};
 use crate::domain::{Actor, Requester};
 use crate::entropy::random;
 use crate::operations::Operations;
@@ -71,7 +71,9 @@ pub(super) async fn identify(
     async {
         let mut response = next.run(request).await;
         let problem = response.extensions_mut().remove::<Problem>();
-        if let Some(problem) = problem.or_else(|| Problem::of_bare(response.status())) {
+        let own_words = response.extensions().get::<InItsOwnWords>().is_some();
+        let bare = || Problem::of_bare(response.status()).filter(|_| !own_words);
+        if let Some(problem) = problem.or_else(bare) {
             let mut rendered = problem.render(&id);
             // `Allow`, for one, is set by the router.
             for (name, value) in response.headers() {

@@ -67,11 +67,29 @@ impl<T: DeserializeOwned> FromRequest<App> for Command<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+        // A request whose members are all optional may come without a body.
+        let may_be_empty = !request.headers().contains_key(header::CONTENT_TYPE);
+        Self::read(request, may_be_empty).await
+    }
+}
+
+/// A request whose body may be empty whatever its type is said to be.
+pub(super) struct MaybeEmpty<T>(pub(super) Command<T>);
+
+impl<T: DeserializeOwned> FromRequest<App> for MaybeEmpty<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+        Command::read(request, true).await.map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> Command<T> {
+    async fn read(request: Request, may_be_empty: bool) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, super::BODY_BYTES_MAX).await?;
         let key = IdempotencyKey::of(&parts, &bytes)?;
-        // A request whose members are all optional may come without a body.
-        let body = if bytes.is_empty() && !parts.headers.contains_key(header::CONTENT_TYPE) {
+        let body = if bytes.is_empty() && may_be_empty {
             json::parse(b"{}")?
         } else {
             json::require(&parts.headers)?;
@@ -195,12 +213,27 @@ impl Write {
 
     /// Ends: keeps the answer, commits, and answers.
     pub(super) async fn answer<T, V: Serialize>(
-        mut self,
+        self,
         status: StatusCode,
         recorded: Recorded<T>,
         view: impl FnOnce(&T) -> V,
     ) -> Result<Response, Halt> {
         let body = serde_json::to_string(&view(recorded.value())).map_err(Problem::fault)?;
+        self.end(status, recorded, body).await
+    }
+
+    /// Ends with nothing to tell.
+    pub(super) async fn done<T>(self, recorded: Recorded<T>) -> Result<Response, Halt> {
+        self.end(StatusCode::NO_CONTENT, recorded, String::new())
+            .await
+    }
+
+    async fn end<T>(
+        mut self,
+        status: StatusCode,
+        recorded: Recorded<T>,
+        body: String,
+    ) -> Result<Response, Halt> {
         if let Some(keeping) = &self.keeping {
             let kept = Kept {
                 status: status.as_u16(),

@@ -7,6 +7,7 @@ pub mod billing;
 pub mod credential;
 pub mod customer;
 pub mod downloads;
+pub mod flag;
 pub mod id;
 pub mod license;
 pub mod patch;

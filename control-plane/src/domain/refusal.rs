@@ -3,7 +3,8 @@
 //! Where several apply, the first of this order is given:
 //!
 //! 1. the request cannot be read, then what it says breaks a rule, whatever it is about:
-//!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
+//!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`,
+//!    `unknown_flag`;
 //! 2. what it is about: `license_not_found`, `box_not_found`, …;
 //! 3. how that stands: `license_revoked`, `last_admin`, then `invalid_fields` again, where only
 //!    what was there before makes a member wrong.
@@ -14,6 +15,7 @@
 
 use std::fmt;
 
+use entitlements::flags::UnknownFlag;
 use jiff::Timestamp;
 
 use super::signing_key::RotationRefused;
@@ -31,6 +33,8 @@ pub enum Refusal {
     },
     /// Packages that the manifest does not declare.
     UnknownPackages(Vec<String>),
+    /// The flag is not declared.
+    UnknownFlag(UnknownFlag),
     /// Well-formed JSON whose values break a rule.
     InvalidFields(Vec<FieldError>),
     /// No license with this id.
@@ -43,6 +47,8 @@ pub enum Refusal {
     CustomerTierNotFound,
     /// The tier is the one that billing gives: there is nothing to release it from.
     CustomerTierBilled,
+    /// The flag is not overridden for this scope.
+    FlagOverrideNotFound,
     /// No webhook with this id.
     WebhookNotFound,
     /// Nothing is sent to a webhook that is disabled.
@@ -119,12 +125,14 @@ impl Refusal {
         match self {
             Self::UnknownTier { .. } => "unknown_tier",
             Self::UnknownPackages(_) => "unknown_package",
+            Self::UnknownFlag(_) => "unknown_flag",
             Self::InvalidFields(_) => "invalid_fields",
             Self::LicenseNotFound => "license_not_found",
             Self::BoxNotFound => "box_not_found",
             Self::CredentialNotFound => "credential_not_found",
             Self::CustomerTierNotFound => "customer_tier_not_found",
             Self::CustomerTierBilled => "customer_tier_billed",
+            Self::FlagOverrideNotFound => "flag_override_not_found",
             Self::WebhookNotFound => "webhook_not_found",
             Self::WebhookDisabled => "webhook_disabled",
             Self::TooManyWebhooks => "too_many_webhooks",
@@ -150,6 +158,12 @@ impl fmt::Display for Refusal {
             Self::UnknownPackages(names) => {
                 write!(f, "the manifest does not declare {}", listed(names))
             }
+            Self::UnknownFlag(UnknownFlag { name, valid }) if valid.is_empty() => {
+                write!(f, "there is no flag `{name}`; the manifest declares none")
+            }
+            Self::UnknownFlag(UnknownFlag { name, valid }) => {
+                write!(f, "there is no flag `{name}`; the flags are {}", listed(valid))
+            }
             Self::InvalidFields(errors) => {
                 let texts: Vec<String> =
                     errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect();
@@ -164,6 +178,9 @@ impl fmt::Display for Refusal {
             Self::CustomerTierBilled => f.write_str(
                 "billing decides about this customer's tier already; assign one to overrule it",
             ),
+            Self::FlagOverrideNotFound => {
+                f.write_str("this flag is not overridden for this scope; wider ones or its default decide")
+            }
             Self::WebhookNotFound => f.write_str("there is no webhook with this id"),
             Self::WebhookDisabled => {
                 f.write_str("this webhook is disabled; enable it first, with `enabled` set to true")

@@ -15,8 +15,11 @@ mod deliver;
 mod denials;
 mod downloads;
 mod effective;
+mod evaluate_flags;
+mod flags;
 mod issue_license;
 mod notes;
+mod premium;
 mod replace_database;
 mod revoke_credential;
 mod rotate_license_key;
@@ -31,6 +34,7 @@ use activation_token::clock::Clock;
 use activation_token::credential::{CredentialKind, HashKey, SecretDigest};
 use activation_token::{KeySet, SigningKey};
 use entitlements::Catalog;
+use entitlements::flags::Flags;
 use jiff::{SignedDuration, Timestamp};
 use manifest::{Tier, TierName, TierSets};
 use registry_gate::reach::Reach;
@@ -54,8 +58,11 @@ pub use customer_tier::{Assigned, CustomerStanding};
 pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
+pub use evaluate_flags::Evaluated;
+pub(crate) use flags::check_scope;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
+pub(crate) use premium::check_user;
 pub use replace_database::note_replacement;
 pub use signing_keys::Standing;
 pub use webhooks::{NewWebhook, Replay, WebhookChange};
@@ -68,6 +75,8 @@ pub struct Operations {
     pub tiers: TierSets,
     /// Their features and limits.
     pub catalog: Catalog,
+    /// The flags in force.
+    pub flags: Flags,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
