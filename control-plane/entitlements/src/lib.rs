@@ -7,8 +7,10 @@
 //! a silent "no" (ENT-28, ENT-30); a known limit that nobody grants is 0, which denies (ENT-29).
 
 mod bits;
+pub mod caps;
 mod catalog;
 mod clock;
+pub mod meter;
 mod names;
 mod resolve;
 #[cfg(feature = "sql")]
