@@ -31,7 +31,8 @@ mod rows;
 #[cfg(feature = "sql")]
 pub mod sql;
 mod store;
-#[cfg(all(test, feature = "sql"))]
+#[cfg(test)]
+#[cfg(feature = "sql")]
 mod tests;
 mod window;
 
