@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::NotASubject;
+
 /// Why usage was not recorded or read.
 #[derive(Debug, thiserror::Error)]
 pub enum MeterError {
@@ -26,6 +28,9 @@ pub enum MeterError {
     /// A number too large to be counted. Nothing was.
     #[error("metric `{0}` would pass 2^63 - 1, the most that is counted; give less at a time")]
     Overflow(String),
+    /// A subject that cannot be one.
+    #[error(transparent)]
+    NotASubject(#[from] NotASubject),
     /// A text that cannot be stored.
     #[error("the {0} has 1 to 200 bytes and no control characters")]
     Text(&'static str),

@@ -8,7 +8,7 @@ use manifest::{Aggregate, Limit, Metric};
 use super::{MeterError, Stretch};
 use crate::caps::CapState;
 
-/// Subjects, names, values and keys have 1 to so many bytes.
+/// Names, values and keys have 1 to so many bytes.
 pub const TEXT_BYTES_MAX: usize = 200;
 /// Clocks may differ: so far ahead of the meter's an event may lie.
 pub const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -203,13 +203,4 @@ impl<'e> Checkable<'e> {
 /// Whether a text can be stored, on every engine.
 pub(super) fn check_text(text: &str) -> bool {
     (1..=TEXT_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
-/// Whether a subject can be one.
-pub(super) fn check_subject(subject: &str) -> Result<(), MeterError> {
-    if check_text(subject) {
-        Ok(())
-    } else {
-        Err(MeterError::Text("subject"))
-    }
 }

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manifest::{Aggregate, Limit, Metric};
 
-use super::event::{Checkable, check_subject};
+use super::event::Checkable;
 use super::rows::{EventRow, KeyRow, Place, Rise, Rows};
 use super::window::time;
 use super::{Amount, Consumed, Event, MeterError, Metrics, Receipt, Recorded, Stretch};
 use crate::caps::{Cap, CapState};
+use crate::check_subject;
 
 /// The usage that stands in some rows.
 #[derive(Debug)]

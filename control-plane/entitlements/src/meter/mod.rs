@@ -45,5 +45,5 @@ pub use memory::Memory;
 pub use metrics::{Metrics, MetricsBuilder, MetricsError};
 pub use port::{Used, UsedOf};
 pub use rows::Rows;
-pub use store::{Clock, Meter};
+pub use store::Meter;
 pub use window::{NoWindow, Stretch, Window};

@@ -4,7 +4,6 @@
 mod pool;
 
 use std::fmt;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use manifest::Limit;
@@ -13,10 +12,8 @@ use super::{
     Checked, Consumed, Event, Ledger, Memory, MeterError, Metrics, Receipt, Recorded, Usage, Used,
     UsedOf, Window,
 };
+use crate::Clock;
 use crate::caps::{Cap, Wrapped};
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Counts what subjects use. Cheap to clone.
 #[derive(Clone)]
@@ -116,7 +113,7 @@ impl Meter {
         subject: &str,
         events: &[Event],
     ) -> Result<Vec<Recorded>, MeterError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         change!(self, |ledger| ledger.record(subject, events, now).await)
     }
 
@@ -128,7 +125,7 @@ impl Meter {
         event: &Event,
         limit: Limit,
     ) -> Result<Consumed, MeterError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         change!(self, |ledger| ledger
             .check_and_consume(subject, event, limit, now)
             .await)
@@ -146,7 +143,7 @@ impl Meter {
         metric: &str,
         window: Option<Window>,
     ) -> Result<Usage, MeterError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         read!(self, |ledger| ledger
             .used(subject, metric, window, now)
             .await)
@@ -160,7 +157,7 @@ impl Meter {
         metric: &str,
         limit: u64,
     ) -> Result<Checked, MeterError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         read!(self, |ledger| ledger
             .check(subject, metric, limit, now)
             .await)
@@ -172,7 +169,7 @@ impl Meter {
         subject: &str,
         window: Option<Window>,
     ) -> Result<Vec<Usage>, MeterError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         read!(self, |ledger| ledger.summary(subject, window, now).await)
     }
 

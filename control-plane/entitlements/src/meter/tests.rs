@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use manifest::{Aggregate, CapProfile, Limit, Period};
 
 use super::*;
+use crate::Clock;
 
 /// A meter, its time, and what its database needs to live.
 pub(super) struct Bench {
@@ -39,8 +40,8 @@ impl Bench {
             time("2026-11-21T12:00:00Z").as_microsecond(),
         ));
         let reads = Arc::clone(&now);
-        let clock: Clock =
-            Arc::new(move || Timestamp::from_microsecond(reads.load(Ordering::SeqCst)).unwrap());
+        let clock =
+            Clock::by(move || Timestamp::from_microsecond(reads.load(Ordering::SeqCst)).unwrap());
         Self {
             meter: open(clock),
             now,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manifest::Aggregate;
 
-use super::super::event::check_subject;
 use super::super::rows::{Place, Rows};
 use super::super::window::time;
 use super::super::{Checked, MeterError, Stretch, Usage, Window};
 use super::{Ledger, unsigned};
+use crate::check_subject;
 
 impl<R: Rows> Ledger<'_, R> {
     /// What a metric amounts to in a window; in its own period that runs, when none is given.

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use manifest::{Aggregate, Metric};
 
-use super::super::event::check_subject;
 use super::super::rows::{EventRow, Place, Rows};
 use super::super::window::time;
 use super::super::{MeterError, Stretch};
 use super::{Ledger, overflow};
+use crate::check_subject;
 
 impl<R: Rows> Ledger<'_, R> {
     /// Makes the aggregates anew from the events that are kept, of one subject or of all

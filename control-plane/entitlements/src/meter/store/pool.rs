@@ -3,7 +3,8 @@
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
-use super::{Clock, Meter, MeterError, Metrics, Store};
+use super::{Meter, MeterError, Metrics, Store};
+use crate::Clock;
 use crate::meter::sql::{self, SqlRows, Tables};
 use crate::sql::{Link, Prefix};
 

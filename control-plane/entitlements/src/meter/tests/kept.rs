@@ -227,9 +227,9 @@ async fn met_15_a_metric_that_is_counted_differently_starts_anew_until_it_is_reb
             .per(period);
         metrics.build().unwrap()
     };
-    let now: Clock = Arc::new(|| time("2026-11-01T12:00:00Z"));
+    let now = Clock::by(|| time("2026-11-01T12:00:00Z"));
     let memory = Memory::default();
-    let meter = |period| Meter::in_memory(declared(period), memory.clone(), Arc::clone(&now));
+    let meter = |period| Meter::in_memory(declared(period), memory.clone(), now.clone());
     let event = Event::quantity("calls", 3);
     meter(Period::Month).record("s-1", &event).await.unwrap();
     let by_day = meter(Period::Day);
