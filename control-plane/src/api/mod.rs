@@ -26,6 +26,7 @@ mod request;
 mod signing_keys;
 mod streams;
 mod tiers;
+mod usage;
 mod webhooks;
 mod write;
 
@@ -162,6 +163,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tiers::list))
         .routes(routes!(tiers::packages))
         .routes(routes!(tiers::manifest))
+        .routes(routes!(usage::record, usage::show))
+        .routes(routes!(usage::check))
+        .routes(routes!(usage::rebuild))
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))

@@ -221,6 +221,13 @@ impl From<Refusal> for Problem {
         let status = match &refusal {
             Refusal::UnknownTier { .. }
             | Refusal::UnknownPackages(_)
+            | Refusal::UnknownLimit { .. }
+            | Refusal::UnknownMetrics { .. }
+            | Refusal::NotConsumable(_)
+            | Refusal::UsageKeyReused(_)
+            | Refusal::UsageForgotten(_)
+            // Waiting does not help.
+            | Refusal::StockFull { .. }
             | Refusal::InvalidFields(_)
             | Refusal::BoxRequired => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::LicenseNotFound

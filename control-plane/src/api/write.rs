@@ -21,7 +21,7 @@ use super::App;
 use super::json::{self, private};
 use super::problem::Problem;
 use crate::domain::Requester;
-use crate::operations::ANSWERS_KEPT;
+use crate::operations::{ANSWERS_KEPT, Noted};
 use crate::seal::Sealer;
 use crate::store::{Recorded, StoreError, Tx, kept_answers};
 
@@ -200,7 +200,29 @@ impl Write {
         recorded: Recorded<T>,
         view: impl FnOnce(&T) -> V,
     ) -> Result<Response, Halt> {
-        let body = serde_json::to_string(&view(recorded.value())).map_err(Problem::fault)?;
+        let body = self.keep(status, &view(recorded.value())).await?;
+        self.tx.commit(recorded).await?;
+        Ok(private(status, body))
+    }
+
+    /// Ends what is bookkeeping unless somebody is to be told of it.
+    pub(super) async fn answer_noted<T, V: Serialize>(
+        mut self,
+        status: StatusCode,
+        noted: Noted<T>,
+        view: impl FnOnce(&T) -> V,
+    ) -> Result<Response, Halt> {
+        let body = self.keep(status, &view(&noted.value)).await?;
+        match noted.told {
+            Some(recorded) => self.tx.commit(recorded).await?,
+            None => self.tx.commit_notes().await?,
+        }
+        Ok(private(status, body))
+    }
+
+    /// Keeps the answer where it is asked for, and returns it.
+    async fn keep(&mut self, status: StatusCode, view: &impl Serialize) -> Result<String, Halt> {
+        let body = serde_json::to_string(view).map_err(Problem::fault)?;
         if let Some(keeping) = &self.keeping {
             let kept = Kept {
                 status: status.as_u16(),
@@ -215,8 +237,7 @@ impl Write {
             let (key, request) = (&keeping.key_digest, &keeping.request_digest);
             kept_answers::put(&mut self.tx, key, request, &sealed, now).await?;
         }
-        self.tx.commit(recorded).await?;
-        Ok(private(status, body))
+        Ok(body)
     }
 }
 

@@ -22,6 +22,7 @@ mod rotate_license_key;
 mod served_with;
 mod signing_keys;
 mod snapshot;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
 pub use replace_database::note_replacement;
 pub use signing_keys::Standing;
+pub use usage::{Check, Checked, Noted};
 pub use webhooks::{NewWebhook, Replay, WebhookChange};
 
 /// Everything a verb needs, handed in once.

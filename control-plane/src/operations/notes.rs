@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Fault, Operations};
 use crate::domain::CredentialId;
 use crate::domain::downloads::IDS_KEPT;
+use crate::domain::usage::EVENTS_KEPT;
 use crate::domain::webhook::KEPT;
-use crate::store::{credentials, deliveries, downloads, kept_answers, webhooks};
+use crate::store::{credentials, deliveries, downloads, kept_answers, usage, webhooks};
 
 /// For how long an answer to a request with an idempotency key is kept.
 pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -31,8 +32,8 @@ impl LastUsed {
 }
 
 impl Operations {
-    /// Writes down when credentials were used, and forgets answers, deliveries and ids of
-    /// batches that were kept long enough.
+    /// Writes down when credentials were used, and forgets answers, deliveries, ids of
+    /// batches and events of usage that were kept long enough.
     pub async fn write_notes(&self) -> Result<(), Fault> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -42,6 +43,7 @@ impl Operations {
         kept_answers::forget(&mut tx, now.saturating_sub(ANSWERS_KEPT).unwrap_or(now)).await?;
         deliveries::forget(&mut tx, now.saturating_sub(KEPT).unwrap_or(now)).await?;
         downloads::forget(&mut tx, now.saturating_sub(IDS_KEPT).unwrap_or(now)).await?;
+        usage::prune(&mut tx, now.saturating_sub(EVENTS_KEPT).unwrap_or(now)).await?;
         webhooks::forget_old_secrets(&mut tx, now).await?;
         Ok(tx.commit_notes().await?)
     }
