@@ -7,9 +7,11 @@
 //! a silent "no" (ENT-28, ENT-30); a known limit that nobody grants is 0, which denies (ENT-29).
 
 mod bits;
+pub mod caps;
 mod catalog;
 mod clock;
 pub mod flags;
+pub mod meter;
 mod names;
 pub mod premium;
 mod resolve;

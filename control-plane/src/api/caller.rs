@@ -47,6 +47,7 @@ demand!(
     WriteLicenses,
     ReadEntitlements,
     WriteEntitlements,
+    RecordUsage,
     ReadAudit,
     ReadMetrics,
     ReadSettings,

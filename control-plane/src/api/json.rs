@@ -64,7 +64,9 @@ pub(super) fn told(text: &str) -> String {
             let place = rest.split_once(' ').map_or("", |(_, place)| place);
             format!("expected an object {place}")
         }
-        None => text.replace("expected u32", "expected a whole number"),
+        None => text
+            .replace("expected u32", "expected a whole number")
+            .replace("expected u64", "expected a whole number"),
     }
 }
 

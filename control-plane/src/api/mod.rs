@@ -30,6 +30,7 @@ mod request;
 mod signing_keys;
 mod streams;
 mod tiers;
+mod usage;
 mod webhooks;
 mod write;
 
@@ -174,6 +175,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(flags::show, flags::set, flags::clear))
         .routes(routes!(ofrep::evaluate))
         .routes(routes!(ofrep::evaluate_all))
+        .routes(routes!(usage::record, usage::show))
+        .routes(routes!(usage::check))
+        .routes(routes!(usage::rebuild))
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))

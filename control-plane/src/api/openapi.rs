@@ -38,6 +38,7 @@ use super::problem;
         (name = "premium", description = "Which users are premium"),
         (name = "flags", description = "Switches and choices that belong to no tier, and what \
             flags, features and limits are for whoever asks"),
+        (name = "usage", description = "What subjects use of their limits"),
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),
         (name = "webhooks", description = "Who is told of changes"),

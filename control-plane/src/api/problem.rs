@@ -237,6 +237,13 @@ impl From<Refusal> for Problem {
             Refusal::UnknownTier { .. }
             | Refusal::UnknownPackages(_)
             | Refusal::UnknownFlag(_)
+            | Refusal::UnknownLimit { .. }
+            | Refusal::UnknownMetrics { .. }
+            | Refusal::NotConsumable(_)
+            | Refusal::UsageKeyReused(_)
+            | Refusal::UsageForgotten(_)
+            // Waiting does not help.
+            | Refusal::StockFull { .. }
             | Refusal::InvalidFields(_)
             | Refusal::BoxRequired => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::LicenseNotFound

@@ -21,7 +21,7 @@ use super::App;
 use super::json::{self, private};
 use super::problem::Problem;
 use crate::domain::Requester;
-use crate::operations::ANSWERS_KEPT;
+use crate::operations::{ANSWERS_KEPT, Noted};
 use crate::seal::Sealer;
 use crate::store::{Recorded, StoreError, Tx, kept_answers};
 
@@ -228,16 +228,41 @@ impl Write {
             .await
     }
 
+    /// Ends what is bookkeeping unless somebody is to be told of it.
+    pub(super) async fn answer_noted<T, V: Serialize>(
+        mut self,
+        status: StatusCode,
+        noted: Noted<T>,
+        view: impl FnOnce(&T) -> V,
+    ) -> Result<Response, Halt> {
+        let body = serde_json::to_string(&view(&noted.value)).map_err(Problem::fault)?;
+        match noted.told {
+            Some(recorded) => self.end(status, recorded, body).await,
+            None => {
+                self.keep(status, &body).await?;
+                self.tx.commit_notes().await?;
+                Ok(private(status, body))
+            }
+        }
+    }
+
     async fn end<T>(
         mut self,
         status: StatusCode,
         recorded: Recorded<T>,
         body: String,
     ) -> Result<Response, Halt> {
+        self.keep(status, &body).await?;
+        self.tx.commit(recorded).await?;
+        Ok(private(status, body))
+    }
+
+    /// Keeps the answer where that is asked for.
+    async fn keep(&mut self, status: StatusCode, body: &str) -> Result<(), Halt> {
         if let Some(keeping) = &self.keeping {
             let kept = Kept {
                 status: status.as_u16(),
-                body: body.clone(),
+                body: body.to_owned(),
             };
             let kept = serde_json::to_vec(&kept).map_err(Problem::fault)?;
             let sealed = keeping
@@ -248,8 +273,7 @@ impl Write {
             let (key, request) = (&keeping.key_digest, &keeping.request_digest);
             kept_answers::put(&mut self.tx, key, request, &sealed, now).await?;
         }
-        self.tx.commit(recorded).await?;
-        Ok(private(status, body))
+        Ok(())
     }
 }
 

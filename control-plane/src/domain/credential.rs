@@ -85,6 +85,8 @@ pub enum Right {
     ReadEntitlements,
     /// Change overrides, add-ons, switches and flags.
     WriteEntitlements,
+    /// Tell what subjects use, and take from their limits.
+    RecordUsage,
     /// Read the audit log.
     ReadAudit,
     /// Read what is measured.
@@ -107,12 +109,13 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ReadTiers,
         Self::ReadLicenses,
         Self::WriteLicenses,
         Self::ReadEntitlements,
         Self::WriteEntitlements,
+        Self::RecordUsage,
         Self::ReadAudit,
         Self::ReadMetrics,
         Self::ReadSettings,
@@ -130,7 +133,7 @@ impl Caller {
     pub fn may(&self, right: Right) -> bool {
         use Right::{
             ReadAudit, ReadEntitlements, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot,
-            ReadTiers, WriteEntitlements, WriteLicenses,
+            ReadTiers, RecordUsage, WriteEntitlements, WriteLicenses,
         };
         match (self.kind, self.role) {
             (CredentialKind::Operator, Some(Role::Admin)) => {
@@ -143,6 +146,7 @@ impl Caller {
                     | WriteLicenses
                     | ReadEntitlements
                     | WriteEntitlements
+                    | RecordUsage
                     | ReadAudit
                     | ReadMetrics
             ),
@@ -158,7 +162,9 @@ impl Caller {
             (CredentialKind::Operator, Some(Role::Billing)) => {
                 matches!(right, ReadTiers | ReadLicenses | ReadEntitlements)
             }
-            (CredentialKind::Application, _) => matches!(right, ReadTiers | ReadEntitlements),
+            (CredentialKind::Application, _) => {
+                matches!(right, ReadTiers | ReadEntitlements | RecordUsage)
+            }
             (CredentialKind::Gate, _) => matches!(right, ReadSnapshot | Right::ReportDownloads),
             (CredentialKind::Operator, None) | (CredentialKind::Publisher, _) => false,
         }
@@ -174,10 +180,10 @@ mod tests {
         use CredentialKind::{Application, Gate, Operator, Publisher};
         use Right::{
             ReadAudit, ReadEntitlements, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot,
-            ReadTiers, WriteEntitlements, WriteLicenses,
+            ReadTiers, RecordUsage, WriteEntitlements, WriteLicenses,
         };
         for (kind, role, expected) in [
-            (Operator, Some(Role::Admin), &Right::ALL[..12]),
+            (Operator, Some(Role::Admin), &Right::ALL[..13]),
             (
                 Operator,
                 Some(Role::Support),
@@ -187,6 +193,7 @@ mod tests {
                     WriteLicenses,
                     ReadEntitlements,
                     WriteEntitlements,
+                    RecordUsage,
                     ReadAudit,
                     ReadMetrics,
                 ],
@@ -209,7 +216,11 @@ mod tests {
                 &[ReadTiers, ReadLicenses, ReadEntitlements],
             ),
             (Operator, None, &[]),
-            (Application, None, &[ReadTiers, ReadEntitlements]),
+            (
+                Application,
+                None,
+                &[ReadTiers, ReadEntitlements, RecordUsage],
+            ),
             (Gate, None, &[ReadSnapshot, Right::ReportDownloads]),
             (Publisher, None, &[]),
         ] {

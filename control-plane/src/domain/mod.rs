@@ -13,6 +13,7 @@ pub mod license;
 pub mod patch;
 pub mod refusal;
 pub mod signing_key;
+pub mod usage;
 pub mod webhook;
 
 pub use audit::{Actor, Event, Requester};

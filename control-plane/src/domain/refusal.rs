@@ -4,9 +4,10 @@
 //!
 //! 1. the request cannot be read, then what it says breaks a rule, whatever it is about:
 //!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`,
-//!    `unknown_flag`;
+//!    `unknown_flag`, `unknown_limit`, `unknown_metric`, `not_consumable`, `idempotency_key_reused`,
+//!    `usage_forgotten`;
 //! 2. what it is about: `license_not_found`, `box_not_found`, …;
-//! 3. how that stands: `license_revoked`, `last_admin`, then `invalid_fields` again, where only
+//! 3. how that stands: `license_revoked`, `last_admin`, `stock_full`, then `invalid_fields` again, where only
 //!    what was there before makes a member wrong.
 //!
 //! Whoever has only a license key is told after 1. of the license, as `license_unusable`:
@@ -15,6 +16,7 @@
 
 use std::fmt;
 
+use entitlements::caps::StockFull;
 use entitlements::flags::UnknownFlag;
 use jiff::Timestamp;
 
@@ -35,6 +37,33 @@ pub enum Refusal {
     UnknownPackages(Vec<String>),
     /// The flag is not declared.
     UnknownFlag(UnknownFlag),
+    /// The limit is not in the manifest.
+    UnknownLimit {
+        /// What was asked for.
+        limit: String,
+        /// What there is, in order.
+        valid: Vec<String>,
+    },
+    /// Metrics that the manifest does not declare.
+    UnknownMetrics {
+        /// What was asked for.
+        metrics: Vec<String>,
+        /// What there is, in order.
+        valid: Vec<String>,
+    },
+    /// The metric keeps a level, from which nothing can be taken.
+    NotConsumable(String),
+    /// Another event was recorded under this key.
+    UsageKeyReused(String),
+    /// Usage of a time whose events are no longer kept.
+    UsageForgotten(Timestamp),
+    /// As many things exist as may.
+    StockFull {
+        /// The limit's name.
+        name: String,
+        /// How many may.
+        limit: u64,
+    },
     /// Well-formed JSON whose values break a rule.
     InvalidFields(Vec<FieldError>),
     /// No license with this id.
@@ -126,6 +155,12 @@ impl Refusal {
             Self::UnknownTier { .. } => "unknown_tier",
             Self::UnknownPackages(_) => "unknown_package",
             Self::UnknownFlag(_) => "unknown_flag",
+            Self::UnknownLimit { .. } => "unknown_limit",
+            Self::UnknownMetrics { .. } => "unknown_metric",
+            Self::NotConsumable(_) => "not_consumable",
+            Self::UsageKeyReused(_) => "idempotency_key_reused",
+            Self::UsageForgotten(_) => "usage_forgotten",
+            Self::StockFull { .. } => StockFull::CODE,
             Self::InvalidFields(_) => "invalid_fields",
             Self::LicenseNotFound => "license_not_found",
             Self::BoxNotFound => "box_not_found",
@@ -164,6 +199,36 @@ impl fmt::Display for Refusal {
             Self::UnknownFlag(UnknownFlag { name, valid }) => {
                 write!(f, "there is no flag `{name}`; the flags are {}", listed(valid))
             }
+            Self::UnknownLimit { limit, valid } => {
+                write!(f, "there is no limit `{limit}`; the limits are {}", listed(valid))
+            }
+            Self::UnknownMetrics { metrics, valid } if valid.is_empty() => write!(
+                f,
+                "there is no metric {}; the manifest declares none",
+                listed(metrics)
+            ),
+            Self::UnknownMetrics { metrics, valid } => write!(
+                f,
+                "there is no metric {}; the metrics are {}",
+                listed(metrics),
+                listed(valid)
+            ),
+            Self::NotConsumable(metric) => write!(
+                f,
+                "metric `{metric}` keeps a level, from which nothing can be taken; record it instead"
+            ),
+            Self::UsageKeyReused(key) => write!(
+                f,
+                "the idempotency key `{key}` was sent with another event; choose a new one"
+            ),
+            Self::UsageForgotten(until) => write!(
+                f,
+                "events from before {until} are no longer kept; ask for a later time, or for whole periods of the metrics"
+            ),
+            Self::StockFull { name, limit } => write!(
+                f,
+                "all {limit} `{name}` are in use; remove one or raise the limit"
+            ),
             Self::InvalidFields(errors) => {
                 let texts: Vec<String> =
                     errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect();

@@ -21,7 +21,7 @@ use crate::store::{Link, StoreError, Tx, customers, facts, subscriptions};
 
 /// For how long an event is known to have been taken: for longer than Stripe keeps one. Taken
 /// again after that, it would change nothing either.
-pub const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
+pub const BILLING_EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 const PROVIDER: Provider = Provider::Stripe;
 

@@ -11,7 +11,7 @@ use crate::domain::license::Scope;
 use crate::domain::{License, Refusal};
 
 /// The manifest's limit that counts boxes, where it declares one.
-const BOXES_LIMIT: &str = "boxes";
+pub(super) const BOXES_LIMIT: &str = "boxes";
 
 /// A license's tier, packages, seats and end.
 #[derive(Debug, Clone)]

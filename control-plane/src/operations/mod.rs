@@ -26,6 +26,7 @@ mod rotate_license_key;
 mod served_with;
 mod signing_keys;
 mod snapshot;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -50,7 +51,7 @@ use crate::store::{Store, StoreError, Tx, licenses};
 
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
-pub use billing::{EVENTS_KEPT, Taken};
+pub use billing::{BILLING_EVENTS_KEPT, Taken};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub(crate) use customer_tier::check_customer;
@@ -65,6 +66,7 @@ pub use notes::{ANSWERS_KEPT, LastUsed};
 pub(crate) use premium::check_user;
 pub use replace_database::note_replacement;
 pub use signing_keys::Standing;
+pub use usage::{Check, Checked, Noted};
 pub use webhooks::{NewWebhook, Replay, WebhookChange};
 
 /// Everything a verb needs, handed in once.

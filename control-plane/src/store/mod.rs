@@ -24,6 +24,7 @@ mod replicas;
 mod schema;
 pub mod signing_keys;
 pub mod subscriptions;
+pub mod usage;
 pub mod webhooks;
 mod writer;
 

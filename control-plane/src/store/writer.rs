@@ -387,7 +387,7 @@ impl Tx {
 
     /// Makes notes last that change nothing about what anybody may do: when a credential was
     /// last used, how far a webhook has been told, which kept answers are outdated, what was
-    /// downloaded.
+    /// downloaded or used.
     pub async fn commit_notes(self) -> Result<(), StoreError> {
         self.finish().await
     }

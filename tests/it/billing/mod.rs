@@ -4,7 +4,7 @@ mod door;
 mod library;
 
 use axum::http::Method;
-use control_plane::operations::EVENTS_KEPT;
+use control_plane::operations::BILLING_EVENTS_KEPT;
 use serde_json::{Value, json};
 use tests::SMALL;
 use tests::plane::{Plane, path_of};
@@ -240,7 +240,7 @@ async fn kum_22_an_event_that_comes_again_appends_nothing_and_for_another_custom
 
         // Long after, its id is forgotten; then it is old news.
         let rows = plane.audit_rows();
-        plane.clock.advance_seconds(EVENTS_KEPT.as_secs());
+        plane.clock.advance_seconds(BILLING_EVENTS_KEPT.as_secs());
         plane.operations.write_notes().await.unwrap();
         assert_eq!(plane.sql("SELECT COUNT(*) FROM billing_events"), ["0"]);
         assert_eq!(
