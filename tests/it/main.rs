@@ -48,6 +48,7 @@ mod secrets;
 mod serving;
 mod signing_keys;
 mod tokens;
+mod usage;
 mod verdaccio_suite;
 mod webhooks;
 mod writer;
