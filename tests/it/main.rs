@@ -53,6 +53,7 @@ mod secrets;
 mod serving;
 mod signing_keys;
 mod tokens;
+mod usage;
 mod verdaccio_suite;
 mod webhooks;
 mod writer;

@@ -43,7 +43,7 @@ async fn operations(plane: &Plane) -> Vec<Operation> {
 /// The path with something in its places that does not exist.
 fn filled(path: &str) -> String {
     let of = match path {
-        path if path.contains("/customers/") => "c-1",
+        path if path.contains("/customers/") || path.contains("/subjects/") => "c-1",
         path if path.contains("/credentials/") => "crd_00000000000000000000000000",
         path if path.contains("/webhooks/") => "whk_00000000000000000000000000",
         _ => "lic_00000000000000000000000000",
