@@ -5,6 +5,8 @@
 
 #[cfg(feature = "sql")]
 pub mod sql;
+#[cfg(feature = "tower")]
+pub mod tier;
 
 pub use manifest::Limit;
 use manifest::{Tier, TierSets};
