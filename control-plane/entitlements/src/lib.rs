@@ -3,6 +3,8 @@
 //! A key is known when the manifest declares it. A typing error is therefore an error and never
 //! a silent "no" (ENT-28, ENT-30); a known limit that no tier grants is 0, which denies (ENT-29).
 
+pub mod flags;
+pub mod premium;
 #[cfg(feature = "sql")]
 pub mod sql;
 #[cfg(feature = "tower")]

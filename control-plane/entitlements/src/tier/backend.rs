@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::{TierError, TierInfo};
+use crate::premium::BoxFuture;
 
-/// Tells which tier an owner has. Object-safe; written with [`async_trait`](super::async_trait).
-#[async_trait]
+/// Tells which tier an owner has. Object-safe.
 pub trait TierBackend: Send + Sync + 'static {
     /// The tier that holds for `owner`.
-    async fn resolve(&self, owner: &str) -> Result<TierInfo, TierError>;
+    fn resolve<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<TierInfo, TierError>>;
 
     /// The same, where it is known without waiting; [`Self::resolve`] is asked where it is not.
     fn resolve_now(&self, owner: &str) -> Option<TierInfo> {

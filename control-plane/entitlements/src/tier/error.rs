@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
+use crate::premium::NotPremium;
+
 /// Why a request goes no further: a refusal, which is shown, or a fault, which is logged and hidden.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,8 +32,8 @@ pub enum TierError {
         ceiling: u64,
     },
     /// For premium users alone.
-    #[error("this needs premium; whoever manages your users can grant it")]
-    PremiumRequired,
+    #[error(transparent)]
+    PremiumRequired(#[from] NotPremium),
     /// A refusal of the application's own, shown as it is.
     #[error("{detail}")]
     Refused {
@@ -107,7 +109,7 @@ impl TierError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotEntitled { .. } | Self::LimitExceeded { .. } => StatusCode::FORBIDDEN,
-            Self::PremiumRequired => StatusCode::PAYMENT_REQUIRED,
+            Self::PremiumRequired(_) => StatusCode::PAYMENT_REQUIRED,
             Self::Refused { status, .. } => *status,
             Self::NoTier | Self::NotALimit { .. } | Self::Fault(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -120,7 +122,7 @@ impl TierError {
         match self {
             Self::NotEntitled { .. } => "feature_not_entitled",
             Self::LimitExceeded { .. } => "limit_exceeded",
-            Self::PremiumRequired => "premium_required",
+            Self::PremiumRequired(_) => NotPremium::CODE,
             Self::Refused { code, .. } => code,
             Self::NoTier | Self::NotALimit { .. } | Self::Fault(_) => "internal_error",
         }

@@ -33,8 +33,6 @@ mod premium;
 #[cfg(feature = "test-helpers")]
 mod test_helpers;
 
-pub use async_trait::async_trait;
-
 pub use backend::{TierBackend, TierResolver};
 pub use error::{ErrorCode, TierError};
 pub use gate::{Gated, GatedFuture};
@@ -43,6 +41,6 @@ pub use info::{FeatureAccess, TierInfo};
 pub use keys::{KeyError, Keys};
 pub use layer::{NoDefault, TierLayer};
 pub use owner::IntoOwner;
-pub use premium::{PremiumClaims, RequirePremium, require_premium, require_premium_async};
+pub use premium::{RequirePremium, require_premium, require_premium_async};
 #[cfg(feature = "test-helpers")]
 pub use test_helpers::{FailingTierBackend, StaticTierBackend};

@@ -5,26 +5,19 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::request::Parts;
 use tower_layer::Layer;
 
 use super::TierError;
 use super::gate::{Decision, Gate, Gated, Verdict};
 use super::owner::{Awaited, Found, Immediate, IntoOwner, Owner};
-
-/// Who is premium. Reading never fails: what cannot be read is no.
-#[async_trait]
-pub trait PremiumClaims: Send + Sync + 'static {
-    /// Whether `subject` is premium.
-    async fn is_premium(&self, subject: &str) -> bool;
-}
+use crate::premium::{self, Caller, NotPremium, PremiumStatus};
 
 /// Lets premium users pass; others and nobody are answered 402. `subject` tells whose request it
 /// is, which need not be the owner of the tier: a user is premium, a customer has a tier.
 pub fn require_premium<C, F, R>(claims: Arc<C>, subject: F) -> RequirePremium<C, Immediate<F>>
 where
-    C: PremiumClaims + ?Sized,
+    C: PremiumStatus + ?Sized + 'static,
     F: Fn(&Parts) -> R + Clone + Send + Sync + 'static,
     R: IntoOwner,
 {
@@ -37,7 +30,7 @@ where
 /// The same with a closure that answers with a future.
 pub fn require_premium_async<C, F, L>(claims: Arc<C>, subject: F) -> RequirePremium<C, Awaited<F>>
 where
-    C: PremiumClaims + ?Sized,
+    C: PremiumStatus + ?Sized + 'static,
     F: Fn(&Parts) -> L + Clone + Send + Sync + 'static,
     L: Future<Output = Result<Option<String>, TierError>> + Send + 'static,
 {
@@ -77,21 +70,20 @@ impl<S, C: ?Sized, O: Clone> Layer<S> for RequirePremium<C, O> {
 }
 
 /// The verdict about a subject that is known. Nobody is not premium, and nobody is asked.
-async fn verdict<C: PremiumClaims + ?Sized>(claims: &C, subject: Option<String>) -> Verdict {
-    match subject {
-        Some(subject) if claims.is_premium(&subject).await => Ok(None),
-        _ => Err(TierError::PremiumRequired),
-    }
+async fn verdict<C: PremiumStatus + ?Sized>(claims: &C, subject: Option<String>) -> Verdict {
+    let caller = Caller::from(subject.as_deref());
+    premium::require_premium(claims, caller).await?;
+    Ok(None)
 }
 
-impl<C: PremiumClaims + ?Sized, O: Owner> Gate for RequirePremium<C, O> {
+impl<C: PremiumStatus + ?Sized + 'static, O: Owner> Gate for RequirePremium<C, O> {
     type Later = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
     fn ask(&self, parts: &Parts) -> Decision<Self::Later> {
         let claims = self.claims.clone();
         match self.subject.owner(parts) {
             Found::Now(Err(error)) => Decision::Now(Err(error)),
-            Found::Now(Ok(None)) => Decision::Now(Err(TierError::PremiumRequired)),
+            Found::Now(Ok(None)) => Decision::Now(Err(NotPremium.into())),
             Found::Now(Ok(subject)) => {
                 Decision::Later(Box::pin(async move { verdict(&*claims, subject).await }))
             }

@@ -1,8 +1,9 @@
 //! Backends for tests of services (MODO-26).
 
-use async_trait::async_trait;
+use std::future::ready;
 
 use super::{TierBackend, TierError, TierInfo};
+use crate::premium::BoxFuture;
 
 /// Gives every owner the same tier.
 #[derive(Debug, Clone)]
@@ -17,10 +18,9 @@ impl StaticTierBackend {
     }
 }
 
-#[async_trait]
 impl TierBackend for StaticTierBackend {
-    async fn resolve(&self, _owner: &str) -> Result<TierInfo, TierError> {
-        Ok(self.info.clone())
+    fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<TierInfo, TierError>> {
+        Box::pin(ready(Ok(self.info.clone())))
     }
 }
 
@@ -28,9 +28,9 @@ impl TierBackend for StaticTierBackend {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FailingTierBackend;
 
-#[async_trait]
 impl TierBackend for FailingTierBackend {
-    async fn resolve(&self, _owner: &str) -> Result<TierInfo, TierError> {
-        Err(TierError::fault("a backend that always fails"))
+    fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<TierInfo, TierError>> {
+        let error = TierError::fault("a backend that always fails");
+        Box::pin(ready(Err(error)))
     }
 }

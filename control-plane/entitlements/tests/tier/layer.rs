@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
+use entitlements::premium::BoxFuture;
 use entitlements::tier::{
     ErrorCode, FailingTierBackend, StaticTierBackend, TierBackend, TierError, TierInfo, TierLayer,
-    TierResolver, async_trait,
+    TierResolver,
 };
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
@@ -159,11 +160,10 @@ async fn modo_23_a_handler_that_needs_a_tier_answers_500_without_one() {
 /// Knows some owners without waiting.
 struct Known;
 
-#[async_trait]
 impl TierBackend for Known {
-    async fn resolve(&self, owner: &str) -> Result<TierInfo, TierError> {
+    fn resolve<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<TierInfo, TierError>> {
         assert_eq!(owner, "stranger", "known owners are not asked for twice");
-        Ok(strangers())
+        Box::pin(ready(Ok(strangers())))
     }
 
     fn resolve_now(&self, owner: &str) -> Option<TierInfo> {

@@ -16,9 +16,10 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use axum::routing::any;
+use entitlements::premium::BoxFuture;
 use entitlements::tier::{
     ErrorCode, FeatureAccess, Guards, Keys, StaticTierBackend, TierBackend, TierError, TierInfo,
-    TierLayer, TierResolver, async_trait,
+    TierLayer, TierResolver,
 };
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -76,15 +77,16 @@ impl Counting {
     }
 }
 
-#[async_trait]
 impl TierBackend for Counting {
-    async fn resolve(&self, owner: &str) -> Result<TierInfo, TierError> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        if owner == "suspended" {
-            let detail = "this account is suspended";
-            return Err(TierError::refused(StatusCode::LOCKED, "suspended", detail));
-        }
-        Ok(growth())
+    fn resolve<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<TierInfo, TierError>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if owner == "suspended" {
+                let detail = "this account is suspended";
+                return Err(TierError::refused(StatusCode::LOCKED, "suspended", detail));
+            }
+            Ok(growth())
+        })
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
-use entitlements::tier::{
-    PremiumClaims, TierError, async_trait, require_premium, require_premium_async,
-};
+use entitlements::premium::{BoxFuture, Premium, PremiumGrant, PremiumStatus};
+use entitlements::tier::{TierError, require_premium, require_premium_async};
 
 use crate::{Inner, ask, owner};
 
@@ -17,11 +16,16 @@ struct Ada {
     asked: AtomicUsize,
 }
 
-#[async_trait]
-impl PremiumClaims for Ada {
-    async fn is_premium(&self, subject: &str) -> bool {
+impl PremiumStatus for Ada {
+    fn status<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Premium> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        subject == "ada"
+        let grant = PremiumGrant {
+            granted_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            grantor: "grace".to_owned(),
+            reason: None,
+        };
+        let ada = (user == "ada").then_some(grant);
+        Box::pin(ready(Premium::known(Ok(ada))))
     }
 }
 
@@ -45,7 +49,7 @@ async fn premium_routes_are_for_premium_users_and_nobody_is_not_asked_for() {
             assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
             assert_eq!(answer.code, Some("premium_required"));
             insta::allow_duplicates! {
-                insta::assert_snapshot!(answer.body, @r#"{"title":"Payment Required","status":402,"code":"premium_required","detail":"this needs premium; whoever manages your users can grant it"}"#);
+                insta::assert_snapshot!(answer.body, @r#"{"title":"Payment Required","status":402,"code":"premium_required","detail":"this is for premium users; ask whoever runs this service for premium"}"#);
             }
         }
     }
@@ -57,7 +61,7 @@ async fn premium_routes_are_for_premium_users_and_nobody_is_not_asked_for() {
 
 #[tokio::test]
 async fn a_subject_that_cannot_be_found_out_is_answered_as_it_is() {
-    let claims: Arc<dyn PremiumClaims> = Arc::new(Ada::default());
+    let claims: Arc<dyn PremiumStatus> = Arc::new(Ada::default());
     let guard = require_premium(claims, |_| {
         let detail = "sign in again";
         Err(TierError::refused(
