@@ -64,9 +64,9 @@ fn shown(key: &str) -> String {
 
 impl Keys {
     /// These features and these limits, for those who have no [`Catalog`].
-    pub fn new<N: Into<Arc<str>>>(
-        features: impl IntoIterator<Item = N>,
-        limits: impl IntoIterator<Item = N>,
+    pub fn new<'a>(
+        features: impl IntoIterator<Item = &'a str>,
+        limits: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         Self {
             features: features.into_iter().map(Into::into).collect(),
