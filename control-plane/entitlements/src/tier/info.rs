@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use manifest::Limit;
 use serde::{Deserialize, Serialize};
 
 use super::TierError;
+use crate::{Catalog, Dangling, Effective, Kind, Stored, Switches, resolve};
 
 /// What a tier says about one key.
 ///
@@ -23,11 +25,64 @@ pub enum FeatureAccess {
 }
 
 /// The tier that holds for a request. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct TierInfo {
     name: Arc<str>,
-    features: Arc<BTreeMap<Arc<str>, FeatureAccess>>,
+    features: Features,
 }
+
+#[derive(Debug, Clone)]
+enum Features {
+    /// As they were given.
+    Given(Arc<BTreeMap<Arc<str>, FeatureAccess>>),
+    /// As they are for a user who is premium or not, at a time. Nothing is copied for a request.
+    Settled {
+        effective: Arc<Effective>,
+        premium: bool,
+        at: Timestamp,
+    },
+}
+
+/// The serialized form (MODO-2).
+#[derive(Serialize, Deserialize)]
+struct Written {
+    name: Arc<str>,
+    features: BTreeMap<Arc<str>, FeatureAccess>,
+}
+
+impl From<Written> for TierInfo {
+    fn from(Written { name, features }: Written) -> Self {
+        let features = Features::Given(Arc::new(features));
+        Self { name, features }
+    }
+}
+
+impl From<TierInfo> for Written {
+    fn from(info: TierInfo) -> Self {
+        let features = info.features().map(|(key, access)| (key.into(), access));
+        let features = features.collect();
+        Self {
+            features,
+            name: info.name,
+        }
+    }
+}
+
+impl PartialEq for TierInfo {
+    /// They say the same, wherever they have it from.
+    fn eq(&self, other: &Self) -> bool {
+        let features = |info: &Self| {
+            info.features()
+                .map(|(key, a)| (key.to_owned(), a))
+                .collect()
+        };
+        let (ours, theirs): (BTreeMap<_, _>, BTreeMap<_, _>) = (features(self), features(other));
+        self.name == other.name && ours == theirs
+    }
+}
+
+impl Eq for TierInfo {}
 
 impl From<Limit> for FeatureAccess {
     fn from(limit: Limit) -> Self {
@@ -65,10 +120,37 @@ impl TierInfo {
         features: impl IntoIterator<Item = (N, FeatureAccess)>,
     ) -> Self {
         let features = features.into_iter();
+        let features = features.map(|(key, access)| (key.into(), access));
         Self {
             name: name.into(),
-            features: Arc::new(features.map(|(key, access)| (key.into(), access)).collect()),
+            features: Features::Given(Arc::new(features.collect())),
         }
+    }
+
+    /// What was settled for a subject, for a user who is premium or not, at a time: every feature
+    /// and limit of the catalog, off and 0 where nobody grants them.
+    pub fn settled(effective: Arc<Effective>, premium: bool, at: Timestamp) -> Self {
+        Self {
+            name: Arc::clone(effective.tier()),
+            features: Features::Settled {
+                effective,
+                premium,
+                at,
+            },
+        }
+    }
+
+    /// What a subject gets to whom nothing was given and who is not premium: for callers without
+    /// an owner. Switches do not reach it.
+    pub fn of_default_tier(catalog: &Catalog) -> Result<Self, Dangling> {
+        let nobody = Stored::nothing_of("nobody");
+        let effective = resolve(catalog, &nobody, &Switches::default())?;
+        // Nobody never came to be, so no trial runs at any time.
+        Ok(Self::settled(
+            Arc::new(effective),
+            false,
+            Timestamp::UNIX_EPOCH,
+        ))
     }
 
     /// The tier's name.
@@ -76,15 +158,36 @@ impl TierInfo {
         &self.name
     }
 
-    /// Each key with what the tier says about it, by name.
+    /// Each key with what the tier says about it.
     pub fn features(&self) -> impl Iterator<Item = (&str, FeatureAccess)> {
-        let features = self.features.iter();
-        features.map(|(key, access)| (&**key, *access))
+        let (given, catalog) = match &self.features {
+            Features::Given(features) => (Some(features), None),
+            Features::Settled { effective, .. } => (None, Some(effective.catalog())),
+        };
+        let given = given.into_iter().flat_map(|features| features.keys());
+        let settled = catalog
+            .into_iter()
+            .flat_map(|catalog| catalog.features().chain(catalog.limits()));
+        let keys = given.chain(settled).map(AsRef::as_ref);
+        keys.filter_map(|key| Some((key, self.get(key)?)))
     }
 
     /// What the tier says about `key`, if anything. Names are compared exactly (MODO-28).
     pub fn get(&self, key: &str) -> Option<FeatureAccess> {
-        self.features.get(key).copied()
+        match &self.features {
+            Features::Given(features) => features.get(key).copied(),
+            Features::Settled {
+                effective,
+                premium,
+                at,
+            } => match effective.catalog().kind(key)? {
+                Kind::Feature => {
+                    let on = effective.can(key, *premium, *at).ok()?;
+                    Some(FeatureAccess::Toggle(on))
+                }
+                _ => Some(effective.limit(key).ok()?.into()),
+            },
+        }
     }
 
     /// Whether the feature is on, or the limit is above 0 (MODO-3).

@@ -1,7 +1,8 @@
 //! The names that guards may go by. A guard cannot be made without them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use indexmap::IndexSet;
 
 use super::TierInfo;
 use crate::Catalog;
@@ -9,8 +10,8 @@ use crate::Catalog;
 /// All features and limits that there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    features: BTreeSet<Arc<str>>,
-    limits: BTreeSet<Arc<str>>,
+    features: IndexSet<Arc<str>>,
+    limits: IndexSet<Arc<str>>,
 }
 
 /// A name that a guard or a default tier cannot go by.
@@ -18,7 +19,11 @@ pub struct Keys {
 #[non_exhaustive]
 pub enum KeyError {
     /// Nobody declared it.
-    #[error("unknown feature or limit {}; the features are {features}, the limits are {limits}", shown(.key))]
+    #[error(
+        "unknown feature or limit {}; the features are {features}, the limits are {limits}{}",
+        shown(.key),
+        meant(.nearest.as_deref())
+    )]
     Unknown {
         /// The name.
         key: String,
@@ -26,6 +31,8 @@ pub enum KeyError {
         features: String,
         /// The limits there are.
         limits: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
     },
     /// A limit was to be named.
     #[error("`{key}` is a feature, and a limit is needed; the limits are {limits}")]
@@ -60,6 +67,12 @@ fn shown(key: &str) -> String {
     } else {
         format!("`{key}` (not plain ASCII: `{}`)", key.escape_default())
     }
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
 }
 
 impl Keys {
@@ -109,7 +122,10 @@ impl Keys {
     }
 
     fn unknown(&self, key: &str) -> KeyError {
+        let known = self.features.iter().chain(&self.limits);
+        let nearest = manifest::nearest(key, known.map(AsRef::as_ref));
         KeyError::Unknown {
+            nearest: nearest.map(str::to_owned),
             key: key.to_owned(),
             features: listed(&self.features),
             limits: listed(&self.limits),
@@ -117,7 +133,7 @@ impl Keys {
     }
 }
 
-fn listed(names: &BTreeSet<Arc<str>>) -> String {
+fn listed(names: &IndexSet<Arc<str>>) -> String {
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     if names.is_empty() {
         "none".to_owned()
@@ -128,6 +144,9 @@ fn listed(names: &BTreeSet<Arc<str>>) -> String {
 
 impl From<&Catalog> for Keys {
     fn from(catalog: &Catalog) -> Self {
-        Self::new(catalog.tiers.features(), catalog.tiers.limits())
+        Self {
+            features: catalog.features().cloned().collect(),
+            limits: catalog.limits().cloned().collect(),
+        }
     }
 }

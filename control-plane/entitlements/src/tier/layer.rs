@@ -77,7 +77,8 @@ impl<F> TierLayer<Awaited<F>, NoDefault> {
 }
 
 impl<O> TierLayer<O, NoDefault> {
-    /// Gives this tier to callers without an owner.
+    /// Gives this tier to callers without an owner. It stays as it is here: where switches are
+    /// to reach them, name an owner for them instead, of whom nothing is stored.
     pub fn with_default(self, default: TierInfo) -> TierLayer<O, TierInfo> {
         TierLayer {
             resolver: self.resolver,

@@ -1,8 +1,11 @@
 //! What a tier says about a key.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
-use entitlements::Limit;
 use entitlements::tier::{FeatureAccess, TierError, TierInfo};
+use entitlements::{Catalog, FeatureRule, Limit, Overrides, Stored, Switches, TierGrants, resolve};
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::growth;
@@ -119,4 +122,62 @@ proptest! {
         let round: TierInfo = serde_json::from_str(&serde_json::to_string(&info).unwrap()).unwrap();
         prop_assert_eq!(round, info);
     }
+}
+
+#[test]
+fn what_was_settled_for_a_subject_says_the_same_as_the_map_of_it() {
+    let tiers = [
+        TierGrants::new("basic").feature("export"),
+        TierGrants::new("growth")
+            .feature("export")
+            .feature("sso")
+            .feature("ai")
+            .limit("seats", Limit::Count(5))
+            .limit("api_calls", Limit::Unlimited),
+    ];
+    let premium_only = FeatureRule {
+        premium_only: true,
+        ..FeatureRule::default()
+    };
+    let [basic, growth] = tiers;
+    let catalog = Catalog::builder()
+        .features(["sso", "export", "ai"])
+        .limits(["seats", "boxes", "api_calls"])
+        .tier(basic)
+        .tier(growth)
+        .default_tier("basic")
+        .rule("ai", premium_only)
+        .build()
+        .unwrap();
+    let stored = Stored {
+        tier: Some("growth".into()),
+        overrides: Overrides::default().feature("export", false),
+        ..Stored::nothing_of("acme")
+    };
+    let effective = resolve(&catalog, &stored, &Switches::default()).unwrap();
+    let effective = Arc::new(effective);
+    for premium in [false, true] {
+        let info = TierInfo::settled(effective.clone(), premium, Timestamp::UNIX_EPOCH);
+        let map = [
+            ("sso", FeatureAccess::Toggle(true)),
+            ("export", FeatureAccess::Toggle(false)),
+            ("ai", FeatureAccess::Toggle(premium)),
+            ("seats", FeatureAccess::Limit(5)),
+            ("boxes", FeatureAccess::Limit(0)),
+            ("api_calls", FeatureAccess::Unlimited),
+        ];
+        for (key, access) in map {
+            assert_eq!(info.get(key), Some(access), "{key}");
+        }
+        let map = TierInfo::new("growth", map);
+        assert_eq!(info, map);
+        assert_eq!(info.get("nothing"), None);
+        assert_eq!(
+            serde_json::to_value(&info).unwrap(),
+            serde_json::to_value(&map).unwrap()
+        );
+    }
+    let strangers = TierInfo::of_default_tier(&catalog).unwrap();
+    assert_eq!(strangers.name(), "basic");
+    assert!(strangers.is_enabled("export") && !strangers.has_feature("sso"));
 }

@@ -11,9 +11,9 @@ fn a_guard_names_a_key_that_is_declared() {
     let guards = guards();
     // The third letter is Cyrillic.
     let error = guards.require_feature("ss\u{43e}").unwrap_err();
-    insta::assert_snapshot!(error, @r"unknown feature or limit `ssо` (not plain ASCII: `ss\u{43e}`); the features are audit, export, sso, the limits are api_calls, boxes, rare, seats");
+    insta::assert_snapshot!(error, @r"unknown feature or limit `ssо` (not plain ASCII: `ss\u{43e}`); the features are sso, audit, export, the limits are seats, boxes, api_calls, rare; did you mean `sso`?");
     let error = guards.require_feature("SSO").unwrap_err();
-    insta::assert_snapshot!(error, @"unknown feature or limit `SSO`; the features are audit, export, sso, the limits are api_calls, boxes, rare, seats");
+    insta::assert_snapshot!(error, @"unknown feature or limit `SSO`; the features are sso, audit, export, the limits are seats, boxes, api_calls, rare");
     let error = guards.require_limit("seat", |_| ready(Ok(0))).unwrap_err();
     assert!(matches!(error, KeyError::Unknown { key, .. } if key == "seat"));
 }
@@ -21,7 +21,7 @@ fn a_guard_names_a_key_that_is_declared() {
 #[test]
 fn a_guard_by_limit_names_no_feature() {
     let error = guards().require_limit("sso", |_| ready(Ok(0))).unwrap_err();
-    insta::assert_snapshot!(error, @"`sso` is a feature, and a limit is needed; the limits are api_calls, boxes, rare, seats");
+    insta::assert_snapshot!(error, @"`sso` is a feature, and a limit is needed; the limits are seats, boxes, api_calls, rare");
 }
 
 #[test]
