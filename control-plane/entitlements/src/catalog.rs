@@ -167,6 +167,15 @@ impl Catalog {
         self.add_on(add_on).map(drop)
     }
 
+    /// Whether the name is a feature or a limit, if it is one of them.
+    pub fn kind(&self, key: &str) -> Option<Kind> {
+        if self.0.features.contains(key) {
+            Some(Kind::Feature)
+        } else {
+            self.0.limits.contains(key).then_some(Kind::Limit)
+        }
+    }
+
     pub(crate) fn tier(&self, name: &str) -> Result<usize, UnknownName> {
         let place = self.0.tier_names.get_index_of(name);
         place.ok_or_else(|| unknown(Kind::Tier, name, self.tiers()))

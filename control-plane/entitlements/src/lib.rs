@@ -18,6 +18,8 @@ mod resolve;
 #[cfg(feature = "sql")]
 pub mod sql;
 mod stored;
+#[cfg(feature = "tower")]
+pub mod tier;
 
 pub use catalog::{Builder, Catalog, CatalogError, TierGrants};
 pub use clock::Clock;
