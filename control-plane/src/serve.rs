@@ -122,7 +122,7 @@ impl Server {
             keyring,
             root_key,
             hash_key,
-            policy: policy(&config, registry_url.clone()),
+            policy: policy(&config, &control_plane_url, registry_url.clone()),
             clock: Arc::clone(&clock),
             entropy,
         });
@@ -238,7 +238,7 @@ async fn keep_notes(operations: Arc<Operations>) -> Infallible {
 }
 
 /// The vendor's choices.
-fn policy(config: &Config, registry_url: Url) -> Policy {
+fn policy(config: &Config, listens_at: &Url, registry_url: Url) -> Policy {
     Policy {
         issuer: config.issuer.clone(),
         audience: config.audience.clone(),
@@ -246,6 +246,10 @@ fn policy(config: &Config, registry_url: Url) -> Policy {
         token_life: SignedDuration::from_secs(config.token_life.into()),
         max_stale_seconds: config.max_stale,
         license_key_prefix: config.license_key_prefix.clone(),
+        url: config
+            .control_plane_url
+            .clone()
+            .unwrap_or_else(|| listens_at.clone()),
         registry_url,
         webhook_reach: Reach::allowing_internal(config.webhook_allow_internal),
     }

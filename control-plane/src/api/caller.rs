@@ -43,6 +43,8 @@ demand!(
     ReadTiers,
     ReadLicenses,
     WriteLicenses,
+    ReadEntitlements,
+    WriteEntitlements,
     ReadAudit,
     ReadMetrics,
     ReadSettings,

@@ -3,6 +3,7 @@
 
 mod activate;
 pub(crate) mod audit;
+mod authzen;
 mod boxes;
 mod caller;
 pub mod client_address;
@@ -162,6 +163,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tiers::list))
         .routes(routes!(tiers::packages))
         .routes(routes!(tiers::manifest))
+        .routes(routes!(authzen::evaluate))
+        .routes(routes!(authzen::evaluate_all))
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))
@@ -172,6 +175,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(downloads::report))
         // Everyone.
         .routes(routes!(jwks::show))
+        .routes(routes!(authzen::metadata))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
 }

@@ -34,6 +34,7 @@ use super::problem;
         (name = "boxes", description = "Where it is installed; for boxes themselves, with the license key"),
         (name = "customers", description = "The tier that a customer's licenses follow"),
         (name = "tiers", description = "What can be sold"),
+        (name = "decisions", description = "Whether somebody may do something (AuthZEN 1.0)"),
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),
         (name = "webhooks", description = "Who is told of changes"),

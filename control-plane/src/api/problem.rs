@@ -152,6 +152,11 @@ impl Problem {
         Self { headers, ..self }
     }
 
+    /// The same with another status.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
         self.code

@@ -81,6 +81,10 @@ pub enum Right {
     ReadLicenses,
     /// Issue and change licenses, release boxes, assign tiers to customers.
     WriteLicenses,
+    /// Read what subjects may do, and ask for decisions.
+    ReadEntitlements,
+    /// Change overrides, add-ons and switches.
+    WriteEntitlements,
     /// Read the audit log.
     ReadAudit,
     /// Read what is measured.
@@ -101,10 +105,12 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadTiers,
         Self::ReadLicenses,
         Self::WriteLicenses,
+        Self::ReadEntitlements,
+        Self::WriteEntitlements,
         Self::ReadAudit,
         Self::ReadMetrics,
         Self::ReadSettings,
@@ -119,23 +125,37 @@ impl Right {
 impl Caller {
     /// Whether this caller has the right.
     pub fn may(&self, right: Right) -> bool {
-        use Right::{ReadAudit, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot, ReadTiers};
+        use Right::{
+            ReadAudit, ReadEntitlements, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot,
+            ReadTiers, WriteEntitlements, WriteLicenses,
+        };
         match (self.kind, self.role) {
             (CredentialKind::Operator, Some(Role::Admin)) => {
                 !matches!(right, ReadSnapshot | Right::ReportDownloads)
             }
             (CredentialKind::Operator, Some(Role::Support)) => matches!(
                 right,
-                ReadTiers | ReadLicenses | Right::WriteLicenses | ReadAudit | ReadMetrics
+                ReadTiers
+                    | ReadLicenses
+                    | WriteLicenses
+                    | ReadEntitlements
+                    | WriteEntitlements
+                    | ReadAudit
+                    | ReadMetrics
             ),
             (CredentialKind::Operator, Some(Role::Viewer)) => matches!(
                 right,
-                ReadTiers | ReadLicenses | ReadAudit | ReadMetrics | ReadSettings
+                ReadTiers
+                    | ReadLicenses
+                    | ReadEntitlements
+                    | ReadAudit
+                    | ReadMetrics
+                    | ReadSettings
             ),
             (CredentialKind::Operator, Some(Role::Billing)) => {
-                matches!(right, ReadTiers | ReadLicenses)
+                matches!(right, ReadTiers | ReadLicenses | ReadEntitlements)
             }
-            (CredentialKind::Application, _) => right == ReadTiers,
+            (CredentialKind::Application, _) => matches!(right, ReadTiers | ReadEntitlements),
             (CredentialKind::Gate, _) => matches!(right, ReadSnapshot | Right::ReportDownloads),
             (CredentialKind::Operator, None) | (CredentialKind::Publisher, _) => false,
         }
@@ -149,16 +169,21 @@ mod tests {
     #[test]
     fn the_table_of_rights() {
         use CredentialKind::{Application, Gate, Operator, Publisher};
-        use Right::{ReadAudit, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot, ReadTiers};
+        use Right::{
+            ReadAudit, ReadEntitlements, ReadLicenses, ReadMetrics, ReadSettings, ReadSnapshot,
+            ReadTiers, WriteEntitlements, WriteLicenses,
+        };
         for (kind, role, expected) in [
-            (Operator, Some(Role::Admin), &Right::ALL[..9]),
+            (Operator, Some(Role::Admin), &Right::ALL[..11]),
             (
                 Operator,
                 Some(Role::Support),
                 &[
                     ReadTiers,
                     ReadLicenses,
-                    Right::WriteLicenses,
+                    WriteLicenses,
+                    ReadEntitlements,
+                    WriteEntitlements,
                     ReadAudit,
                     ReadMetrics,
                 ],
@@ -169,14 +194,19 @@ mod tests {
                 &[
                     ReadTiers,
                     ReadLicenses,
+                    ReadEntitlements,
                     ReadAudit,
                     ReadMetrics,
                     ReadSettings,
                 ],
             ),
-            (Operator, Some(Role::Billing), &[ReadTiers, ReadLicenses]),
+            (
+                Operator,
+                Some(Role::Billing),
+                &[ReadTiers, ReadLicenses, ReadEntitlements],
+            ),
             (Operator, None, &[]),
-            (Application, None, &[ReadTiers]),
+            (Application, None, &[ReadTiers, ReadEntitlements]),
             (Gate, None, &[ReadSnapshot, Right::ReportDownloads]),
             (Publisher, None, &[]),
         ] {

@@ -14,6 +14,7 @@ mod deliver;
 mod denials;
 mod downloads;
 mod effective;
+mod evaluate;
 mod issue_license;
 mod notes;
 mod replace_database;
@@ -51,6 +52,7 @@ pub(crate) use customer_tier::check_customer;
 pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
+pub use evaluate::Verdict;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
 pub use notes::{ANSWERS_KEPT, LastUsed};
 pub use replace_database::note_replacement;
@@ -97,6 +99,8 @@ pub struct Policy {
     pub key_rotation: Option<SignedDuration>,
     /// What license keys begin with.
     pub license_key_prefix: String,
+    /// Where operators and applications find the control plane.
+    pub url: Url,
     /// Where boxes find the gate.
     pub registry_url: Url,
     /// How far webhooks may go.
