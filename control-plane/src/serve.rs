@@ -12,6 +12,7 @@ use activation_token::clock::{Clock, SystemClock};
 use activation_token::credential::{CredentialKind, is_well_formed, new_secret};
 use anyhow::{Context, bail};
 use axum::Router;
+use entitlements::Catalog;
 use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::reach::Reach;
@@ -77,6 +78,7 @@ impl Server {
         // The gate's figures go to it too.
         metrics::recorder();
         let tiers = load_manifest(&config)?;
+        let catalog = Catalog::from_manifest(&tiers).context("the manifest sells nothing sound")?;
         let chosen_token = secrets.operator_token;
         chosen_token.as_ref().map(check_chosen).transpose()?;
         let store_options = config.store_options()?;
@@ -119,6 +121,7 @@ impl Server {
             last_used: LastUsed::default(),
             store,
             tiers,
+            catalog,
             keyring,
             root_key,
             hash_key,

@@ -19,6 +19,7 @@ use control_plane::keyring::Keyring;
 use control_plane::operations::{Denials, LastUsed, NewCredential, Operations, Policy};
 use control_plane::signing;
 use control_plane::store::{self, Store, StoreError};
+use entitlements::Catalog;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use registry_gate::reach::Reach;
@@ -85,11 +86,13 @@ impl Plane {
         let policy = KeyPolicy::new(SignedDuration::from_secs(900), day);
         let keys = data.signing_keys().unwrap();
         let keyring = Keyring::open(keys, policy, Vec::new(), clock.now()).await;
+        let tiers = crate::tiers(manifest);
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), clock.clone()),
             last_used: LastUsed::default(),
             store,
-            tiers: crate::tiers(manifest),
+            catalog: Catalog::from_manifest(&tiers).expect("a catalog"),
+            tiers,
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
             keyring: Arc::new(keyring.unwrap()),
@@ -130,6 +133,7 @@ impl Plane {
             last_used: LastUsed::default(),
             store,
             tiers: same.tiers.clone(),
+            catalog: same.catalog.clone(),
             clock: self.clock.clone(),
             entropy: Arc::clone(&same.entropy),
             keyring: Arc::clone(&same.keyring),

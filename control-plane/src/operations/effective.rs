@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entitlements::UnknownKey;
+use entitlements::Kind;
 use jiff::Timestamp;
 use manifest::{Limit, PackageName, PackageSet, Tier};
 
@@ -92,10 +92,10 @@ impl Operations {
         }
         let tier = self.tier_of(license)?;
         Some(
-            match self.catalog().limit(tier.name().as_str(), BOXES_LIMIT) {
+            match self.catalog.limit(tier.name().as_str(), BOXES_LIMIT) {
                 Ok(limit) => limit,
                 // A manifest that does not declare the limit does not count boxes.
-                Err(UnknownKey::Limit(..)) => Limit::Unlimited,
+                Err(unknown) if unknown.kind == Kind::Limit => Limit::Unlimited,
                 Err(_) => Limit::Count(0),
             },
         )

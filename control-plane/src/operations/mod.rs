@@ -65,6 +65,8 @@ pub struct Operations {
     pub store: Store,
     /// The tiers in force.
     pub tiers: TierSets,
+    /// Their features and limits.
+    pub catalog: Catalog,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -166,11 +168,6 @@ impl Operations {
     /// The keys whose tokens count.
     pub fn key_set(&self) -> KeySet {
         self.keyring.published(self.clock.now())
-    }
-
-    /// Features and limits.
-    pub fn catalog(&self) -> Catalog {
-        Catalog::new(self.tiers.clone())
     }
 
     /// What is stored of a credential's secret.
