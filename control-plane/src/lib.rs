@@ -5,6 +5,7 @@
 //! [`serve`] puts the parts together with the gate's library, in one process.
 
 pub mod api;
+pub mod billing;
 pub mod changes;
 pub mod cli;
 pub mod data_dir;

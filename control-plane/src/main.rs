@@ -27,7 +27,8 @@ enum Command {
     /// wins over a variable, and a variable over the file. `tollgate config` tells what holds. At
     /// the first start, `TOLLGATE_OPERATOR_TOKEN` is taken as the first operator's token; without
     /// it, one is made, printed once, and kept in the data directory. `TOLLGATE_KEY_PASSPHRASE` is
-    /// what the keys in the data directory are encrypted with, where no file tells it.
+    /// what the keys in the data directory are encrypted with, and `TOLLGATE_STRIPE_WEBHOOK_SECRET`
+    /// what Stripe signs its events with, where no file tells it.
     ///
     /// SIGTERM and SIGINT stop it: it says at /readyz that it is not ready, lets running requests
     /// end, and exits with 0; a second signal ends it at once. SIGHUP reads the certificate again.
@@ -97,6 +98,7 @@ async fn serve(given: Given) -> anyhow::Result<()> {
         let secrets = Secrets {
             operator_token: secret("TOLLGATE_OPERATOR_TOKEN"),
             key_passphrase: secret(settings::KEY_PASSPHRASE),
+            stripe_webhook_secret: secret(settings::STRIPE_WEBHOOK_SECRET),
         };
         let server = Server::open(config, secrets).await?;
         announce(&server);

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::billing::Stripe;
 use crate::data_dir::{DataDir, Keys};
 use crate::domain::{Requester, Role};
 use crate::entropy::{Entropy, OsEntropy, random};
@@ -49,6 +50,8 @@ pub struct Secrets {
     pub operator_token: Option<SecretString>,
     /// What the keys of the data directory are encrypted with.
     pub key_passphrase: Option<SecretString>,
+    /// What Stripe signs its events with.
+    pub stripe_webhook_secret: Option<SecretString>,
 }
 
 /// Everything is open and nothing is served yet.
@@ -84,6 +87,7 @@ impl Server {
         let store_options = config.store_options()?;
         let upstream_token = config.upstream_token()?;
         let passphrase = config.key_passphrase(secrets.key_passphrase)?;
+        let stripe = config.stripe(secrets.stripe_webhook_secret, &tiers)?;
         let given_key = config.signing_key.as_deref();
         let given_key = given_key.map(|path| signing::read_given(path, passphrase.as_ref()));
         let mut given_key = given_key.transpose()?;
@@ -125,7 +129,7 @@ impl Server {
             keyring,
             root_key,
             hash_key,
-            policy: policy(&config, &control_plane_url, registry_url.clone()),
+            policy: policy(&config, &control_plane_url, registry_url.clone(), stripe),
             clock: Arc::clone(&clock),
             entropy,
         });
@@ -135,6 +139,8 @@ impl Server {
             None
         };
         signing::begin(&operations, given_key).await?;
+        // First, so that a tier which only billing gave may go from the manifest.
+        operations.follow_prices().await.map_err(said)?;
         operations.note_what_is_served().await.map_err(said)?;
         head_note::write(&operations.store, &data).await?;
 
@@ -241,7 +247,7 @@ async fn keep_notes(operations: Arc<Operations>) -> Infallible {
 }
 
 /// The vendor's choices.
-fn policy(config: &Config, listens_at: &Url, registry_url: Url) -> Policy {
+fn policy(config: &Config, listens_at: &Url, registry_url: Url, stripe: Option<Stripe>) -> Policy {
     Policy {
         issuer: config.issuer.clone(),
         audience: config.audience.clone(),
@@ -255,6 +261,7 @@ fn policy(config: &Config, listens_at: &Url, registry_url: Url) -> Policy {
             .unwrap_or_else(|| listens_at.clone()),
         registry_url,
         webhook_reach: Reach::allowing_internal(config.webhook_allow_internal),
+        stripe,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod reader;
 pub mod receiver;
 pub mod relay;
 pub mod sql;
+pub mod stripe;
 
 pub use client::{Client, Project};
 pub use ledger::Ledger;

@@ -87,6 +87,7 @@ impl Plane {
         let keys = data.signing_keys().unwrap();
         let keyring = Keyring::open(keys, policy, Vec::new(), clock.now()).await;
         let tiers = crate::tiers(manifest);
+        let stripe = crate::stripe::set_up(&tiers);
         let operations = Arc::new(Operations {
             denials: Denials::new(store.clone(), clock.clone()),
             last_used: LastUsed::default(),
@@ -109,6 +110,7 @@ impl Plane {
                 registry_url: "http://gate.example".parse().unwrap(),
                 // Receivers in tests are on this machine.
                 webhook_reach: Reach::Internal,
+                stripe: Some(stripe),
             },
         });
         let router = api::router(Arc::clone(&operations), Networks::default());
@@ -126,9 +128,14 @@ impl Plane {
 
     /// The verbs of another process over the same database, with the same clock.
     pub async fn replica(&self) -> Arc<Operations> {
+        Arc::new(self.replica_with(self.operations.policy.clone()).await)
+    }
+
+    /// The same, with other choices of the vendor.
+    pub async fn replica_with(&self, policy: Policy) -> Operations {
         let same = &self.operations;
         let store = self.another_store().await;
-        Arc::new(Operations {
+        Operations {
             denials: Denials::new(store.clone(), self.clock.clone()),
             last_used: LastUsed::default(),
             store,
@@ -139,8 +146,8 @@ impl Plane {
             keyring: Arc::clone(&same.keyring),
             hash_key: same.hash_key.clone(),
             root_key: SigningKey::from_seed(&[3; 32]).unwrap(),
-            policy: same.policy.clone(),
-        })
+            policy,
+        }
     }
 
     /// Where its signing keys lie.

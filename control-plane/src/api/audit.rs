@@ -27,7 +27,7 @@ pub(crate) struct EntryView {
     /// 1, 2, 3, without gaps.
     sequence: i64,
     at: Timestamp,
-    /// A credential's id, `system`, `key-holder`, or `unknown`.
+    /// A credential's id, `system`, `key-holder`, `stripe`, or `unknown`.
     actor: String,
     /// What was done, as `noun.verb`.
     action: String,

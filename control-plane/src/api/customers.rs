@@ -1,18 +1,18 @@
-//! `/v1/customers/{id}/tier`: what a customer's licenses follow.
+//! `/v1/customers`: whom the vendor knows, and the tier that each one's licenses follow.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::boxes::{Nothing, ReasonQuery};
 use super::caller::{Allowed, ReadLicenses, WriteLicenses};
 use super::json::shown;
 use super::problem::{Problem, ReadProblems, WriteProblems};
-use super::query::Query;
+use super::query::{self, Query};
 use super::write::{Command, Halt};
 use crate::domain::AssignmentSource;
 use crate::operations::{CustomerStanding, Operations, check_customer};
@@ -48,6 +48,61 @@ pub(super) struct CustomerTierView {
     actor: Option<String>,
     reason: Option<String>,
     assigned_at: Option<Timestamp>,
+    /// Since when the customer is known; `null` before anything was written about it.
+    created_at: Option<Timestamp>,
+}
+
+/// A customer's tier, just assigned.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AssignedCustomerTier)]
+pub(super) struct AssignedView {
+    #[serde(flatten)]
+    standing: CustomerTierView,
+    /// Whether nothing was assigned before.
+    is_new: bool,
+}
+
+/// A page of customers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CustomerPage {
+    customers: Vec<CustomerTierView>,
+    /// Where the next page begins, if there is one.
+    next_cursor: Option<String>,
+}
+
+/// Which customers are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Rows on a page, 1 to 100; 50 if not said.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List customers by their ids, each with its tier.
+#[utoipa::path(get, path = "/v1/customers", operation_id = "listCustomers", tag = "customers",
+    security(("operator" = [])), params(ListQuery),
+    responses((status = 200, body = CustomerPage), ReadProblems))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _caller: Allowed<ReadLicenses>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    let rows_max = query::rows(query.limit)?;
+    let after: Option<String> = query::after(query.cursor.as_deref())?;
+    let mut conn = app.store.read().await?;
+    let mut found = customers::list(conn.link(), after.as_deref(), rows_max + 1).await?;
+    let next_cursor = query::next(&mut found, rows_max, |customer| customer.id.clone());
+    let views = found.into_iter().map(|found| view(&app, &found.into()));
+    shown(&CustomerPage {
+        customers: views.collect(),
+        next_cursor,
+    })
 }
 
 /// Read a customer's tier.
@@ -60,10 +115,11 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     check_customer(&id)?;
-    let assigned = customers::get(app.store.read().await?.link(), &id).await?;
+    let mut conn = app.store.read().await?;
     let standing = CustomerStanding {
+        created_at: customers::created_at(conn.link(), &id).await?,
+        assigned: customers::get(conn.link(), &id).await?,
         customer_id: id,
-        assigned,
     };
     shown(&view(&app, &standing))
 }
@@ -76,7 +132,7 @@ pub(super) async fn show(
     tag = "customers", security(("operator" = [])),
     params(("id" = String, Path), super::openapi::IdempotencyParam),
     request_body = AssignRequest,
-    responses((status = 200, body = CustomerTierView), WriteProblems))]
+    responses((status = 200, body = AssignedView), WriteProblems))]
 pub(super) async fn assign(
     State(app): State<App>,
     caller: Allowed<WriteLicenses>,
@@ -90,11 +146,16 @@ pub(super) async fn assign(
         .assign_customer_tier(&mut write.tx, &write.by, &id, &tier, reason)
         .await?;
     write
-        .answer(StatusCode::OK, assigned, |standing| view(&app, standing))
+        .answer(StatusCode::OK, assigned, |assigned| AssignedView {
+            standing: view(&app, &assigned.standing),
+            is_new: assigned.is_new,
+        })
         .await
 }
 
 /// Release a customer from its assignment.
+///
+/// Then billing decides, at once, where it knows of a subscription in force, and else the default.
 #[utoipa::path(delete, path = "/v1/customers/{id}/tier", operation_id = "releaseCustomerTier",
     tag = "customers", security(("operator" = [])),
     params(("id" = String, Path), ReasonQuery, super::openapi::IdempotencyParam),
@@ -132,5 +193,6 @@ fn view(app: &Operations, standing: &CustomerStanding) -> CustomerTierView {
         actor: assigned.map(|assigned| assigned.actor.clone()),
         reason: assigned.and_then(|assigned| assigned.reason.clone()),
         assigned_at: assigned.map(|assigned| assigned.assigned_at),
+        created_at: standing.created_at,
     }
 }

@@ -4,6 +4,7 @@
 mod activate;
 pub(crate) mod audit;
 mod authzen;
+mod billing;
 mod boxes;
 mod caller;
 pub mod client_address;
@@ -139,6 +140,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(licenses::rotate_key))
         .routes(routes!(boxes::list))
         .routes(routes!(boxes::release))
+        .routes(routes!(customers::list))
         .routes(routes!(
             customers::show,
             customers::assign,
@@ -168,6 +170,8 @@ fn documented() -> OpenApiRouter<App> {
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))
+        // Billing providers: the signature is the credential.
+        .routes(routes!(billing::take))
         // Gates.
         .routes(routes!(gate::snapshot))
         .routes(routes!(gate::root_key))

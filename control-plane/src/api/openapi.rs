@@ -33,6 +33,7 @@ use super::problem;
         (name = "licenses", description = "What customers bought"),
         (name = "boxes", description = "Where it is installed; for boxes themselves, with the license key"),
         (name = "customers", description = "The tier that a customer's licenses follow"),
+        (name = "billing", description = "What providers tell of subscriptions"),
         (name = "tiers", description = "What can be sold"),
         (name = "decisions", description = "Whether somebody may do something (AuthZEN 1.0)"),
         (name = "credentials", description = "Who may do what"),

@@ -236,6 +236,7 @@ impl From<Refusal> for Problem {
             | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::LicenseRevoked
             | Refusal::LastAdmin
+            | Refusal::CustomerTierBilled
             | Refusal::WebhookDisabled
             | Refusal::TooManyWebhooks
             | Refusal::KeyNotAdded(_) => StatusCode::CONFLICT,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::CredentialId;
+use super::billing::Provider;
 
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Actor {
     Credential(CredentialId),
     /// Whoever holds a license key.
     KeyHolder,
+    /// A billing provider, by its signature.
+    Provider(Provider),
     /// Somebody without a credential that is known here.
     Unknown,
 }
@@ -25,6 +28,7 @@ impl Actor {
             Self::System => "system",
             Self::Credential(id) => id.as_str(),
             Self::KeyHolder => "key-holder",
+            Self::Provider(provider) => provider.as_str(),
             Self::Unknown => "unknown",
         }
     }

@@ -4,6 +4,17 @@ use jiff::Timestamp;
 use manifest::TierName;
 use serde::{Deserialize, Serialize};
 
+/// Whom the vendor knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    /// Who.
+    pub id: String,
+    /// Since when: from here on a trial is counted.
+    pub created_at: Timestamp,
+    /// The tier that was assigned, if one was.
+    pub assigned: Option<CustomerTier>,
+}
+
 /// A tier that was assigned to a customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerTier {

@@ -3,6 +3,7 @@
 //! No axum, no SQL, no clock reads, no randomness: all of that arrives as arguments.
 
 pub mod audit;
+pub mod billing;
 pub mod credential;
 pub mod customer;
 pub mod downloads;
@@ -16,7 +17,7 @@ pub mod webhook;
 
 pub use audit::{Actor, Event, Requester};
 pub use credential::{Caller, Credential, Right, Role};
-pub use customer::{AssignmentSource, CustomerTier};
+pub use customer::{AssignmentSource, Customer, CustomerTier};
 pub use id::{BoxId, CredentialId, LicenseId, TokenId, WebhookId};
 pub use license::{ActivatedBox, Decision, ExpiryStrategy, License, Status, Unusable};
 pub use patch::Patch;

@@ -41,6 +41,8 @@ pub enum Refusal {
     CredentialNotFound,
     /// No tier was assigned to this customer.
     CustomerTierNotFound,
+    /// The tier is the one that billing gives: there is nothing to release it from.
+    CustomerTierBilled,
     /// No webhook with this id.
     WebhookNotFound,
     /// Nothing is sent to a webhook that is disabled.
@@ -122,6 +124,7 @@ impl Refusal {
             Self::BoxNotFound => "box_not_found",
             Self::CredentialNotFound => "credential_not_found",
             Self::CustomerTierNotFound => "customer_tier_not_found",
+            Self::CustomerTierBilled => "customer_tier_billed",
             Self::WebhookNotFound => "webhook_not_found",
             Self::WebhookDisabled => "webhook_disabled",
             Self::TooManyWebhooks => "too_many_webhooks",
@@ -158,6 +161,9 @@ impl fmt::Display for Refusal {
             Self::CustomerTierNotFound => {
                 f.write_str("no tier is assigned to this customer; its licenses follow the default")
             }
+            Self::CustomerTierBilled => f.write_str(
+                "billing decides about this customer's tier already; assign one to overrule it",
+            ),
             Self::WebhookNotFound => f.write_str("there is no webhook with this id"),
             Self::WebhookDisabled => {
                 f.write_str("this webhook is disabled; enable it first, with `enabled` set to true")

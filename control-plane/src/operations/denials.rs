@@ -84,7 +84,7 @@ impl Inner {
         let now = self.clock.now();
         // Each has a window of its own: who has nothing keeps no refusal of a real key out.
         let window = match by.actor {
-            Actor::Credential(_) | Actor::System => None,
+            Actor::Credential(_) | Actor::Provider(_) | Actor::System => None,
             Actor::KeyHolder => Some(&self.key_holders),
             Actor::Unknown => Some(&self.strangers),
         };

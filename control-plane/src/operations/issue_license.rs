@@ -14,7 +14,7 @@ use crate::domain::{
     Decision, Event, ExpiryStrategy, FieldError, License, LicenseId, Refusal, Requester,
 };
 use crate::entropy::random;
-use crate::store::{Recorded, Tx, licenses};
+use crate::store::{Recorded, Tx, customers, licenses};
 
 /// The most licenses that one import issues.
 pub const IMPORT_ROWS_MAX: usize = 1_000;
@@ -93,6 +93,7 @@ impl Operations {
         tier?;
         self.check_add_ons(&license)?;
         let key = new_secret(&self.policy.license_key_prefix, &random(&*self.entropy)?);
+        customers::create_if_new(tx, &license.customer_id, now).await?;
         licenses::insert(tx, &license, self.license_key_digest(&key)).await?;
         // The customer may have a tier that the license follows.
         if let Some(stored) = licenses::get(tx.link(), &license.id, now).await? {

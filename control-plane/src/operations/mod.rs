@@ -5,6 +5,7 @@
 //! [`crate::domain`].
 
 mod activate;
+mod billing;
 mod boxes;
 mod change_license;
 mod create_credential;
@@ -37,6 +38,7 @@ use registry_gate::reach::Reach;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::billing::Stripe;
 use crate::domain::{License, LicenseId, Refusal};
 use crate::entropy::{Entropy, EntropyError, random};
 use crate::keyring::{Keyring, SigningError};
@@ -45,10 +47,11 @@ use crate::store::{Store, StoreError, Tx, licenses};
 
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
+pub use billing::{EVENTS_KEPT, Taken};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
-pub use customer_tier::CustomerStanding;
 pub(crate) use customer_tier::check_customer;
+pub use customer_tier::{Assigned, CustomerStanding};
 pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
@@ -107,6 +110,8 @@ pub struct Policy {
     pub registry_url: Url,
     /// How far webhooks may go.
     pub webhook_reach: Reach,
+    /// What is set up for Stripe, if anything.
+    pub stripe: Option<Stripe>,
 }
 
 /// Why a verb did not do its work.

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Fault, Operations};
+use super::{EVENTS_KEPT, Fault, Operations};
 use crate::domain::CredentialId;
 use crate::domain::downloads::IDS_KEPT;
 use crate::domain::webhook::KEPT;
-use crate::store::{credentials, deliveries, downloads, kept_answers, webhooks};
+use crate::store::{credentials, deliveries, downloads, kept_answers, subscriptions, webhooks};
 
 /// For how long an answer to a request with an idempotency key is kept.
 pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -32,7 +32,7 @@ impl LastUsed {
 
 impl Operations {
     /// Writes down when credentials were used, and forgets answers, deliveries and ids of
-    /// batches that were kept long enough.
+    /// batches and events that were kept long enough.
     pub async fn write_notes(&self) -> Result<(), Fault> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -42,6 +42,8 @@ impl Operations {
         kept_answers::forget(&mut tx, now.saturating_sub(ANSWERS_KEPT).unwrap_or(now)).await?;
         deliveries::forget(&mut tx, now.saturating_sub(KEPT).unwrap_or(now)).await?;
         downloads::forget(&mut tx, now.saturating_sub(IDS_KEPT).unwrap_or(now)).await?;
+        let long_ago = now.saturating_sub(EVENTS_KEPT).unwrap_or(now);
+        subscriptions::forget_events(&mut tx, long_ago).await?;
         webhooks::forget_old_secrets(&mut tx, now).await?;
         Ok(tx.commit_notes().await?)
     }

@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::SignedDuration;
+use manifest::TierSets;
 use registry_gate::{StoreOptions, StoreUrl};
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 pub use given::{Given, Origin, Row, json, table};
-pub use values::DatabaseUrl;
+pub use values::{DatabaseUrl, StripePrices};
 
 use crate::api::client_address::Networks;
+use crate::billing::Stripe;
 use given::FileSettings;
 use values::Shown;
 
@@ -97,6 +99,12 @@ settings! {
             default_missing_value = "true",
             value_parser = clap::builder::BoolishValueParser::new()
         ];
+    /// A file with what Stripe signs its events with: the secret of the endpoint, or two on a line
+    /// each while one replaces another; or set `TOLLGATE_STRIPE_WEBHOOK_SECRET`
+    stripe_webhook_secret_file: PathBuf, "FILE", "TOLLGATE_STRIPE_WEBHOOK_SECRET_FILE";
+    /// Which price of Stripe stands for which tier, such as `price_1=basic,price_2=growth`; in a
+    /// configuration file a table
+    stripe_prices: StripePrices, "PRICE=TIER,…", "TOLLGATE_STRIPE_PRICES";
     /// What license keys begin with
     license_key_prefix: String = "tgl_live", "PREFIX", "TOLLGATE_LICENSE_KEY_PREFIX";
     /// How long to go on serving after a stop signal, not ready, so that load balancers notice; in
@@ -119,8 +127,12 @@ settings! {
 /// The variable with the passphrase that the keys are encrypted with.
 pub const KEY_PASSPHRASE: &str = "TOLLGATE_KEY_PASSPHRASE";
 
+/// The variable with what Stripe signs its events with; several with spaces between them.
+pub const STRIPE_WEBHOOK_SECRET: &str = "TOLLGATE_STRIPE_WEBHOOK_SECRET";
+
 const LIFE_SECONDS: std::ops::RangeInclusive<u32> = 60..=86_400;
 const SHUTDOWN_DELAY_MAX: u32 = 600;
+const STRIPE_SECRETS_MAX: usize = 4;
 const KEY_ROTATION_DAYS_MAX: u32 = 3650;
 
 impl Settings {
@@ -228,6 +240,44 @@ impl Config {
             bail!("the passphrase in `{}` is empty", file.display());
         }
         Ok(Some(passphrase))
+    }
+
+    /// What is set up for Stripe, if anything. The secrets are what the variable says, or else the
+    /// file.
+    pub fn stripe(
+        &self,
+        variable: Option<SecretString>,
+        tiers: &TierSets,
+    ) -> anyhow::Result<Option<Stripe>> {
+        let secrets = match (&self.stripe_webhook_secret_file, variable) {
+            (Some(_), Some(_)) => bail!(
+                "`stripe-webhook-secret-file` and {STRIPE_WEBHOOK_SECRET} are both set: give one"
+            ),
+            (Some(file), None) => Some(read_secret(file)?),
+            (None, variable) => variable,
+        };
+        let (secrets, prices) = match (secrets, &self.stripe_prices) {
+            (None, None) => return Ok(None),
+            (Some(secrets), Some(prices)) => (secrets, prices),
+            _ => bail!(
+                "`stripe-prices` and `stripe-webhook-secret-file` belong together: give both or none"
+            ),
+        };
+        let secrets = secrets.expose_secret().split_whitespace();
+        let secrets: Vec<SecretString> = secrets.map(SecretString::from).collect();
+        if !(1..=STRIPE_SECRETS_MAX).contains(&secrets.len()) {
+            bail!("there are 1 to {STRIPE_SECRETS_MAX} secrets of Stripe, each without spaces");
+        }
+        let stripe = Stripe::new(secrets, prices.by_price(), tiers);
+        let stripe = stripe.with_context(|| {
+            let names = tiers.tiers().map(|tier| format!("`{}`", tier.name()));
+            let names: Vec<String> = names.collect();
+            format!(
+                "`stripe-prices` is not right; the tiers are {}",
+                names.join(", ")
+            )
+        })?;
+        Ok(Some(stripe))
     }
 
     /// How often signing keys are rotated, if by themselves.

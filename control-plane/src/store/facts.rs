@@ -8,6 +8,9 @@ pub const SERVED_WITH: &str = "served_with";
 /// The thumbprint of the key that snapshots are signed with.
 pub const ROOT_KEY: &str = "root_key";
 
+/// The digest of the prices and tiers that customers' tiers follow.
+pub const BILLED_WITH: &str = "billed_with";
+
 const GET: &str = "SELECT value FROM facts WHERE name = $1";
 const PUT: &str = "INSERT INTO facts (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";

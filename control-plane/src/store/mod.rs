@@ -21,6 +21,7 @@ pub mod licenses;
 mod replicas;
 mod schema;
 pub mod signing_keys;
+pub mod subscriptions;
 pub mod webhooks;
 mod writer;
 

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "downloads",
         include_str!("migrations/0003_downloads.sql"),
     ),
+    (7, "billing", include_str!("migrations/0007_billing.sql")),
 ];
 
 /// The first version whose audit rows have hashes.
