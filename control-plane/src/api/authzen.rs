@@ -18,7 +18,7 @@ use super::caller::{Allowed, ReadEntitlements};
 use super::json::{self, shown};
 use super::problem::{Problem, ReadProblems};
 use crate::domain::Denial;
-use crate::operations::{Operations, Verdict};
+use crate::operations::{Operations, Verdict, check_subject};
 use crate::store::Link;
 
 /// So many questions stand in one request at most.
@@ -250,6 +250,7 @@ async fn answer(app: &Operations, link: Link<'_>, question: &Question) -> Result
 /// A question with everything that it needs.
 enum Read<'q> {
     Package { box_id: &'q str, package: &'q str },
+    Feature { subject: &'q str, feature: &'q str },
     Unsupported,
 }
 
@@ -276,6 +277,13 @@ impl Question {
                 box_id: &subject.id,
                 package: &resource.id,
             },
+            ("subject" | "customer", "use", "feature") => {
+                check_subject(&subject.id).map_err(|refusal| refusal.to_string())?;
+                Read::Feature {
+                    subject: &subject.id,
+                    feature: &resource.id,
+                }
+            }
             _ => Read::Unsupported,
         })
     }
@@ -285,6 +293,7 @@ impl Read<'_> {
     async fn ask(&self, app: &Operations, link: Link<'_>) -> Result<Verdict, Problem> {
         Ok(match self {
             Self::Package { box_id, package } => app.may_download(link, box_id, package).await?,
+            Self::Feature { subject, feature } => app.may_use(link, subject, feature).await?,
             Self::Unsupported => Err(Denial::Unsupported),
         })
     }

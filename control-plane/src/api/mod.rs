@@ -27,6 +27,8 @@ mod query;
 mod request;
 mod signing_keys;
 mod streams;
+mod subjects;
+mod switches;
 mod tiers;
 mod webhooks;
 mod write;
@@ -165,6 +167,15 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tiers::list))
         .routes(routes!(tiers::packages))
         .routes(routes!(tiers::manifest))
+        .routes(routes!(subjects::list))
+        .routes(routes!(subjects::show))
+        .routes(routes!(
+            subjects::change_overrides,
+            subjects::clear_overrides
+        ))
+        .routes(routes!(subjects::add_ons, subjects::set_add_ons))
+        .routes(routes!(switches::list))
+        .routes(routes!(switches::set))
         .routes(routes!(authzen::evaluate))
         .routes(routes!(authzen::evaluate_all))
         // Boxes: the license key in the body is the credential.

@@ -35,6 +35,7 @@ use super::problem;
         (name = "customers", description = "The tier that a customer's licenses follow"),
         (name = "billing", description = "What providers tell of subscriptions"),
         (name = "tiers", description = "What can be sold"),
+        (name = "entitlements", description = "What subjects may do: features and limits"),
         (name = "decisions", description = "Whether somebody may do something (AuthZEN 1.0)"),
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),

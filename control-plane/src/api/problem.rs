@@ -226,6 +226,7 @@ impl From<Refusal> for Problem {
         let status = match &refusal {
             Refusal::UnknownTier { .. }
             | Refusal::UnknownPackages(_)
+            | Refusal::UnknownName(_)
             | Refusal::InvalidFields(_)
             | Refusal::BoxRequired => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::LicenseNotFound
@@ -235,6 +236,7 @@ impl From<Refusal> for Problem {
             | Refusal::CustomerTierNotFound
             | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::LicenseRevoked
+            | Refusal::SwitchChanged
             | Refusal::LastAdmin
             | Refusal::CustomerTierBilled
             | Refusal::WebhookDisabled

@@ -12,6 +12,7 @@ pub mod license;
 pub mod patch;
 pub mod refusal;
 pub mod signing_key;
+pub mod subject;
 pub mod verdict;
 pub mod webhook;
 

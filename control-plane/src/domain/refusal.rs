@@ -3,7 +3,8 @@
 //! Where several apply, the first of this order is given:
 //!
 //! 1. the request cannot be read, then what it says breaks a rule, whatever it is about:
-//!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`;
+//!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`,
+//!    `unknown_feature`, `unknown_limit`, `unknown_add_on`;
 //! 2. what it is about: `license_not_found`, `box_not_found`, …;
 //! 3. how that stands: `license_revoked`, `last_admin`, then `invalid_fields` again, where only
 //!    what was there before makes a member wrong.
@@ -14,6 +15,7 @@
 
 use std::fmt;
 
+use entitlements::{Kind, UnknownName};
 use jiff::Timestamp;
 
 use super::signing_key::RotationRefused;
@@ -31,6 +33,8 @@ pub enum Refusal {
     },
     /// Packages that the manifest does not declare.
     UnknownPackages(Vec<String>),
+    /// A feature, limit or add-on that the manifest does not declare.
+    UnknownName(UnknownName),
     /// Well-formed JSON whose values break a rule.
     InvalidFields(Vec<FieldError>),
     /// No license with this id.
@@ -43,6 +47,8 @@ pub enum Refusal {
     CustomerTierNotFound,
     /// The tier is the one that billing gives: there is nothing to release it from.
     CustomerTierBilled,
+    /// The switch has another version by now than the one that was expected.
+    SwitchChanged,
     /// No webhook with this id.
     WebhookNotFound,
     /// Nothing is sent to a webhook that is disabled.
@@ -119,12 +125,19 @@ impl Refusal {
         match self {
             Self::UnknownTier { .. } => "unknown_tier",
             Self::UnknownPackages(_) => "unknown_package",
+            Self::UnknownName(unknown) => match unknown.kind {
+                Kind::Tier => "unknown_tier",
+                Kind::Feature => "unknown_feature",
+                Kind::Limit => "unknown_limit",
+                Kind::AddOn => "unknown_add_on",
+            },
             Self::InvalidFields(_) => "invalid_fields",
             Self::LicenseNotFound => "license_not_found",
             Self::BoxNotFound => "box_not_found",
             Self::CredentialNotFound => "credential_not_found",
             Self::CustomerTierNotFound => "customer_tier_not_found",
             Self::CustomerTierBilled => "customer_tier_billed",
+            Self::SwitchChanged => "version_conflict",
             Self::WebhookNotFound => "webhook_not_found",
             Self::WebhookDisabled => "webhook_disabled",
             Self::TooManyWebhooks => "too_many_webhooks",
@@ -150,6 +163,7 @@ impl fmt::Display for Refusal {
             Self::UnknownPackages(names) => {
                 write!(f, "the manifest does not declare {}", listed(names))
             }
+            Self::UnknownName(unknown) => unknown.fmt(f),
             Self::InvalidFields(errors) => {
                 let texts: Vec<String> =
                     errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect();
@@ -163,6 +177,9 @@ impl fmt::Display for Refusal {
             }
             Self::CustomerTierBilled => f.write_str(
                 "billing decides about this customer's tier already; assign one to overrule it",
+            ),
+            Self::SwitchChanged => f.write_str(
+                "somebody else has set this switch since; read it again and decide anew",
             ),
             Self::WebhookNotFound => f.write_str("there is no webhook with this id"),
             Self::WebhookDisabled => {

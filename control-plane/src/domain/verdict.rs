@@ -1,7 +1,9 @@
 //! The answer to a question of what somebody may do: yes, or why not.
 
 use std::fmt;
+use std::sync::Arc;
 
+use entitlements::UnknownName;
 use manifest::TierName;
 
 use super::license::Unusable;
@@ -32,6 +34,16 @@ pub enum Denial {
         /// The lowest tier with the package, if one has it.
         comes_with: Option<TierName>,
     },
+    /// The catalog has no such feature.
+    UnknownFeature(UnknownName),
+    /// Neither tier, add-on nor override gives it, or an override takes it.
+    FeatureNotEntitled(Arc<str>),
+    /// It is switched off for all.
+    FeatureSwitchedOff(Arc<str>),
+    /// It is for premium users alone.
+    PremiumRequired(Arc<str>),
+    /// A feature that it requires is off.
+    RequirementOff(Arc<str>),
     /// The question is none that can be answered.
     Unsupported,
 }
@@ -46,6 +58,11 @@ impl Denial {
             Self::BoxLimitReached { .. } => "box_limit_reached",
             Self::OutOfScope { .. } => "package_out_of_scope",
             Self::PackageNotEntitled { .. } => "package_not_entitled",
+            Self::UnknownFeature(_) => "unknown_feature",
+            Self::FeatureNotEntitled(_) => "feature_not_entitled",
+            Self::FeatureSwitchedOff(_) => "feature_switched_off",
+            Self::PremiumRequired(_) => "premium_required",
+            Self::RequirementOff(_) => "requirement_off",
             Self::Unsupported => "unsupported_question",
         }
     }
@@ -77,6 +94,17 @@ impl fmt::Display for Denial {
                     Some(higher) if higher != tier => write!(f, "; it comes with {higher}"),
                     _ => Ok(()),
                 }
+            }
+            Self::UnknownFeature(unknown) => unknown.fmt(f),
+            Self::FeatureNotEntitled(feature) => {
+                write!(f, "nothing that the subject has gives it `{feature}`")
+            }
+            Self::FeatureSwitchedOff(feature) => {
+                write!(f, "`{feature}` is switched off for all subjects")
+            }
+            Self::PremiumRequired(feature) => write!(f, "`{feature}` is for premium users"),
+            Self::RequirementOff(feature) => {
+                write!(f, "`{feature}` requires a feature that is off")
             }
             Self::Unsupported => f.write_str(
                 "ask whether a `box` may `download` a `package`, or whether a `subject` may `use` \

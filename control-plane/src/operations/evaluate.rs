@@ -66,4 +66,20 @@ impl Operations {
             comes_with: lowest.map(|tier| tier.name().clone()),
         }))
     }
+
+    /// Whether a subject may use a feature now. One that nobody declared is told with those that
+    /// there are: a typing error is no silent "no" (ENT-28).
+    pub async fn may_use(
+        &self,
+        link: Link<'_>,
+        subject: &str,
+        feature: &str,
+    ) -> Result<Verdict, Error> {
+        let standing = self.entitlements_of(link, subject).await?;
+        let feature = standing.feature(&self.tiers, feature, self.clock.now());
+        Ok(match feature {
+            Ok(feature) => feature.check(),
+            Err(unknown) => Err(Denial::UnknownFeature(unknown)),
+        })
+    }
 }

@@ -15,6 +15,7 @@ mod deliver;
 mod denials;
 mod downloads;
 mod effective;
+mod entitlements;
 mod evaluate;
 mod issue_license;
 mod notes;
@@ -28,10 +29,10 @@ mod webhooks;
 
 use std::sync::Arc;
 
+use ::entitlements::{Catalog, Dangling};
 use activation_token::clock::Clock;
 use activation_token::credential::{CredentialKind, HashKey, SecretDigest};
 use activation_token::{KeySet, SigningKey};
-use entitlements::Catalog;
 use jiff::{SignedDuration, Timestamp};
 use manifest::{Tier, TierName, TierSets};
 use registry_gate::reach::Reach;
@@ -45,6 +46,8 @@ use crate::keyring::{Keyring, SigningError};
 use crate::seal::SealError;
 use crate::store::{Store, StoreError, Tx, licenses};
 
+pub(crate) use self::entitlements::check_subject;
+pub use self::entitlements::{Cleared, SwitchChange, SwitchStanding};
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use billing::{EVENTS_KEPT, Taken};
@@ -144,6 +147,9 @@ pub enum Fault {
     /// The files of the signing keys.
     #[error("{0:#}")]
     KeyFiles(anyhow::Error),
+    /// What is stored of a subject is no longer in the manifest. Checked at start-up.
+    #[error(transparent)]
+    Subject(#[from] Dangling),
     /// A stored tier or package is no longer in the manifest. Checked at start-up.
     #[error("license `{0}` names a tier or package that the manifest no longer has")]
     Dangling(String),

@@ -20,6 +20,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "downloads",
         include_str!("migrations/0003_downloads.sql"),
     ),
+    (
+        4,
+        "entitlements",
+        include_str!("migrations/0004_entitlements.sql"),
+    ),
     (7, "billing", include_str!("migrations/0007_billing.sql")),
 ];
 
