@@ -14,7 +14,7 @@ use crate::document::{Document, PackageEntry, TierEntry};
 use crate::graph::{Graph, Node};
 use crate::resolve::{Resolved, ResolvedTier, resolve};
 use crate::set::NameSet;
-use crate::tiers::{Compiled, Entitlements, Tier};
+use crate::tiers::{Compiled, Tier};
 use crate::{PackageName, PackageSet, TierName, TierSets, invariants, shape};
 
 /// The entry to the compiler.
@@ -295,7 +295,7 @@ fn assemble(
         tiers,
         features: resolved.features.into_iter().map(Arc::from).collect(),
         limits: resolved.limits.into_iter().map(Arc::from).collect(),
-        entitlements: Entitlements::default(),
+        entitlements: resolved.entitlements,
     })))
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::{Limit, Removal, shape};
+use crate::{Aggregate, CapProfile, Limit, Period, Removal, shape};
 
 /// A string and where it stands.
 pub(crate) type Text<'i> = Spanned<Cow<'i, str>>;
@@ -24,6 +24,11 @@ pub(crate) struct Document<'i> {
     pub(crate) limits: Option<Vec<Text<'i>>>,
     pub(crate) foundation: Vec<Text<'i>>,
     pub(crate) tiers: Vec<TierEntry<'i>>,
+    pub(crate) trial: Option<TrialEntry<'i>>,
+    pub(crate) add_ons: Vec<AddOnEntry<'i>>,
+    pub(crate) rules: Vec<RuleEntry<'i>>,
+    pub(crate) flags: Vec<FlagEntry<'i>>,
+    pub(crate) metrics: Vec<MetricEntry<'i>>,
     pub(crate) packages: Vec<PackageEntry<'i>>,
     pub(crate) removals: Vec<Removal>,
 }
@@ -34,6 +39,50 @@ pub(crate) struct TierEntry<'i> {
     pub(crate) leaves: Vec<Text<'i>>,
     pub(crate) features: Vec<(Text<'i>, bool)>,
     pub(crate) limits: Vec<(Text<'i>, Spanned<Limit>)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TrialEntry<'i> {
+    pub(crate) tier: Text<'i>,
+    pub(crate) hours: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct AddOnEntry<'i> {
+    pub(crate) name: Text<'i>,
+    pub(crate) features: Vec<Text<'i>>,
+    pub(crate) limits: Vec<(Text<'i>, Spanned<Limit>)>,
+}
+
+/// A `[feature.…]` entry.
+#[derive(Debug)]
+pub(crate) struct RuleEntry<'i> {
+    pub(crate) name: Text<'i>,
+    pub(crate) requires: Vec<Text<'i>>,
+    pub(crate) premium_only: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct FlagEntry<'i> {
+    pub(crate) name: Text<'i>,
+    pub(crate) default: FlagDefault<'i>,
+    pub(crate) variants: Vec<Text<'i>>,
+    pub(crate) premium_only: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum FlagDefault<'i> {
+    Switch(Spanned<bool>),
+    Variant(Text<'i>),
+}
+
+#[derive(Debug)]
+pub(crate) struct MetricEntry<'i> {
+    pub(crate) name: Text<'i>,
+    pub(crate) unit: Text<'i>,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) period: Period,
+    pub(crate) cap: Option<Spanned<CapProfile>>,
 }
 
 #[derive(Debug)]
@@ -61,6 +110,31 @@ impl<'i> Document<'i> {
             tiers: named(&mut file, "tier")
                 .map(|(name, table)| tier(name, table))
                 .collect(),
+            trial: trial(table(&mut file, "trial")),
+            add_ons: in_file_order(
+                named(&mut file, "add-on").map(|(name, mut table)| AddOnEntry {
+                    name,
+                    features: texts(&mut table, "features"),
+                    limits: limits(&mut table),
+                }),
+                |entry| &entry.name,
+            ),
+            rules: in_file_order(
+                named(&mut file, "feature").map(|(name, mut table)| RuleEntry {
+                    name,
+                    requires: texts(&mut table, "requires"),
+                    premium_only: switch(&mut table, "premium-only"),
+                }),
+                |entry| &entry.name,
+            ),
+            flags: in_file_order(
+                named(&mut file, "flag").filter_map(|(name, table)| flag(name, table)),
+                |entry| &entry.name,
+            ),
+            metrics: in_file_order(
+                named(&mut file, "metric").filter_map(|(name, table)| metric(name, table)),
+                |entry| &entry.name,
+            ),
             packages: named(&mut file, "package")
                 .map(|(name, mut table)| PackageEntry {
                     name,
@@ -79,19 +153,73 @@ fn tier<'i>(name: Text<'i>, mut entry: DeTable<'i>) -> TierEntry<'i> {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.get_ref().as_bool()?)))
         .collect();
-    let limits = table(&mut entry, "limits")
+    TierEntry {
+        name,
+        leaves,
+        features,
+        limits: limits(&mut entry),
+    }
+}
+
+fn limits<'i>(entry: &mut DeTable<'i>) -> Vec<(Text<'i>, Spanned<Limit>)> {
+    table(entry, "limits")
         .into_iter()
         .filter_map(|(name, value)| {
             let limit = shape::limit(value.get_ref())?;
             Some((name, Spanned::new(value.span(), limit)))
         })
-        .collect();
-    TierEntry {
+        .collect()
+}
+
+fn trial(mut entry: DeTable<'_>) -> Option<TrialEntry<'_>> {
+    Some(TrialEntry {
+        tier: text(&mut entry, "tier")?,
+        hours: shape::hours(entry.remove("hours")?.get_ref())?,
+    })
+}
+
+fn flag<'i>(name: Text<'i>, mut entry: DeTable<'i>) -> Option<FlagEntry<'i>> {
+    let default = entry.remove("default")?;
+    let default = match default.get_ref().as_bool() {
+        Some(on) => FlagDefault::Switch(Spanned::new(default.span(), on)),
+        None => FlagDefault::Variant(as_text(default)?),
+    };
+    Some(FlagEntry {
         name,
-        leaves,
-        features,
-        limits,
-    }
+        default,
+        variants: texts(&mut entry, "variants"),
+        premium_only: switch(&mut entry, "premium-only"),
+    })
+}
+
+fn metric<'i>(name: Text<'i>, mut entry: DeTable<'i>) -> Option<MetricEntry<'i>> {
+    let period = text(&mut entry, "period").and_then(|word| Period::parse(word.get_ref()));
+    let cap = text(&mut entry, "cap").and_then(|word| {
+        let cap = CapProfile::parse(word.get_ref())?;
+        Some(Spanned::new(word.span(), cap))
+    });
+    Some(MetricEntry {
+        name,
+        unit: text(&mut entry, "unit")?,
+        aggregate: Aggregate::parse(text(&mut entry, "aggregate")?.get_ref())?,
+        period: period.unwrap_or(Period::Month),
+        cap,
+    })
+}
+
+fn switch(table: &mut DeTable<'_>, key: &str) -> bool {
+    let value = table.remove(key);
+    value.and_then(|value| value.get_ref().as_bool()) == Some(true)
+}
+
+/// The parser's tables are sorted by name; what people read is in the order they wrote.
+fn in_file_order<'e, E>(
+    entries: impl Iterator<Item = E>,
+    name: impl Fn(&E) -> &Text<'e>,
+) -> Vec<E> {
+    let mut entries: Vec<E> = entries.collect();
+    entries.sort_by_key(|entry| name(entry).span().start);
+    entries
 }
 
 fn removals(file: &mut DeTable<'_>) -> Vec<Removal> {

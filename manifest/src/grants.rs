@@ -11,16 +11,19 @@ use crate::resolve::collisions;
 use crate::suggest::Speller;
 use crate::{Limit, invariants};
 
+/// The names there are in their order, each with its first place.
+pub(crate) type Universe<'d, 'i> = IndexMap<&'d str, &'d Text<'i>>;
+
 /// The names there are: those declared or, without a declaration, those used (ENT-6 to ENT-9).
-pub(crate) fn universe<'d>(
+pub(crate) fn universe<'d, 'i>(
     what: &str,
-    declared: Option<&'d [Text<'_>]>,
-    mut used: Vec<&'d Text<'_>>,
+    declared: Option<&'d [Text<'i>]>,
+    mut used: Vec<&'d Text<'i>>,
     speller: &Speller,
     found: &mut Found,
-) -> IndexSet<&'d str> {
+) -> Universe<'d, 'i> {
     used.sort_by_key(|name| name.span().start);
-    let mut first: IndexMap<&str, &Text<'_>> = IndexMap::new();
+    let mut first: Universe<'d, 'i> = IndexMap::new();
     match declared {
         Some(declared) => {
             for name in declared {
@@ -47,16 +50,25 @@ pub(crate) fn universe<'d>(
             }
         }
     }
-    for name in first.values().filter(|name| !is_key(name.get_ref())) {
-        found.add(invariants::not_a_key(what, name));
-    }
-    let names: Vec<&Text<'_>> = first.values().copied().collect();
-    collisions(what, &names, found);
-    first.into_keys().collect()
+    judge(what, first.values().copied(), found);
+    first
 }
 
-/// A feature or limit name: 1 to 64 letters, digits, `_`, `-` and `.`, starting with a letter.
-fn is_key(text: &str) -> bool {
+/// Judges names where they are declared: their grammar, and that none differ only in case.
+pub(crate) fn judge<'n, 'i: 'n>(
+    what: &str,
+    names: impl Iterator<Item = &'n Text<'i>>,
+    found: &mut Found,
+) {
+    let names: Vec<&Text<'_>> = names.collect();
+    for name in names.iter().filter(|name| !is_key(name.get_ref())) {
+        found.add(invariants::not_a_key(what, name));
+    }
+    collisions(what, &names, found);
+}
+
+/// A name of all that is neither package nor tier: 1 to 64 letters, digits, `_`, `-` and `.`, starting with a letter.
+pub(crate) fn is_key(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
@@ -99,22 +111,27 @@ impl<'d, 'i> Grants<'d, 'i> {
         }
     }
 
+    /// Where a feature is granted first.
+    pub(crate) fn first(&self, feature: &str) -> Option<&'d Text<'i>> {
+        self.features.get(feature).copied()
+    }
+
     /// The features granted so far, in the order of the universe.
-    pub(crate) fn features(&self, universe: &IndexSet<&'d str>) -> IndexSet<&'d str> {
+    pub(crate) fn features(&self, universe: &Universe<'d, '_>) -> IndexSet<&'d str> {
         universe
-            .iter()
+            .keys()
             .copied()
             .filter(|name| self.features.contains_key(name))
             .collect()
     }
 
     /// Every limit there is, in the order of the universe; 0 where nothing is granted.
-    pub(crate) fn limits(&self, universe: &IndexSet<&'d str>) -> IndexMap<&'d str, Limit> {
+    pub(crate) fn limits(&self, universe: &Universe<'d, '_>) -> IndexMap<&'d str, Limit> {
         let granted = |name| {
             self.limits
                 .get(name)
                 .map_or(Limit::Count(0), |limit| *limit.get_ref())
         };
-        universe.iter().map(|&name| (name, granted(name))).collect()
+        universe.keys().map(|&name| (name, granted(name))).collect()
     }
 }

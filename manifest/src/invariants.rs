@@ -1,6 +1,8 @@
 //! The invariants of a manifest, numbered: what each protects, what is said when it does not hold,
 //! and what to do about it. `tests/it/diagnostics.rs` breaks each of them in turn.
 
+pub(crate) mod entitlements;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -52,7 +54,7 @@ const fn warning(id: &'static str, name: &'static str, protects: &'static str) -
 }
 
 /// All invariants in the order of their numbers.
-pub static RULES: [&Rule; 20] = [
+pub static RULES: [&Rule; 28] = [
     &SYNTAX,
     &SHAPE,
     &LIMIT_VALUE,
@@ -73,6 +75,14 @@ pub static RULES: [&Rule; 20] = [
     &CONSOLE_BRINGS_NO_ENGINE,
     &NO_SILENT_REMOVAL,
     &REMOVAL_HOLDS,
+    &entitlements::ONE_MEANING,
+    &entitlements::TRIAL,
+    &entitlements::NO_REQUIREMENT_CYCLES,
+    &entitlements::REQUIREMENT_GRANTED,
+    &entitlements::FLAG_DEFAULT,
+    &entitlements::METRIC_UNIT,
+    &entitlements::CAP_OF_LIMIT,
+    &entitlements::ADDS_SOMETHING,
 ];
 
 static SYNTAX: Rule = error(
@@ -130,6 +140,21 @@ pub(crate) fn wrong_kind(name: &str, expected: &str, value: &Spanned<DeValue<'_>
         .label(format!("this is {kind}"))
 }
 
+/// `known` are the words that a value is one of.
+pub(crate) fn not_a_word(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    near: Option<&str>,
+    known: &[&str],
+) -> Diagnostic {
+    let message = format!("`{name}` takes one of a few words");
+    let problem = Diagnostic::new(&SHAPE, value.span(), message).label("this is another word");
+    problem.hint(near.map_or_else(
+        || format!("the words are {}", quoted(known.iter().copied())),
+        did_you_mean,
+    ))
+}
+
 static LIMIT_VALUE: Rule = error(
     "M03",
     "limit-value",
@@ -143,7 +168,7 @@ pub(crate) fn not_a_limit(name: &str, value: &Spanned<DeValue<'_>>) -> Diagnosti
             "0 denies, and no limit at all is spelled \"unlimited\"",
         ),
         DeValue::Integer(_) => (
-            "this is too large",
+            "this is above 9223372036854775807",
             "no limit at all is spelled \"unlimited\"",
         ),
         DeValue::Float(_) => (
@@ -184,11 +209,12 @@ pub(crate) fn not_a_scope(scope: &Text<'_>) -> Diagnostic {
         .hint("a scope is `@` and lower-case letters, digits, `-`, `_` and `.`, such as `@acme`")
 }
 
-/// `what` is `feature` or `limit`.
+/// `what` is `feature`, `limit` or another thing that is named so.
 pub(crate) fn not_a_key(what: &str, name: &Text<'_>) -> Diagnostic {
-    let message = format!("`{}` is not a {what} name", name.get_ref());
+    let article = if what.starts_with('a') { "an" } else { "a" };
+    let message = format!("`{}` is not {article} {what} name", name.get_ref());
     Diagnostic::new(&NAME_GRAMMAR, name.span(), message).hint(format!(
-        "a {what} name has 1 to 64 letters, digits, `_`, `-` and `.`, and starts with a letter"
+        "{article} {what} name has 1 to 64 letters, digits, `_`, `-` and `.`, and starts with a letter"
     ))
 }
 
@@ -288,6 +314,13 @@ const CYCLE_NAMES_MAX: usize = 50;
 /// `cycle` are the names in order, from its first back to just before it; `place` is the edge that
 /// closes it.
 pub(crate) fn cycle(cycle: &[&str], place: Range<usize>) -> Diagnostic {
+    Diagnostic::new(&NO_CYCLES, place, around("packages", cycle))
+        .label("this closes the cycle")
+        .hint("remove one of these edges, or move what both sides need into a package of its own")
+}
+
+/// A cycle in words.
+fn around(what: &str, cycle: &[&str]) -> String {
     let named = |names: &[&str]| {
         names
             .iter()
@@ -296,23 +329,20 @@ pub(crate) fn cycle(cycle: &[&str], place: Range<usize>) -> Diagnostic {
             .join(" → ")
     };
     let start = cycle.get(..1).unwrap_or_default();
-    let message = match (cycle.len(), cycle.get(..CYCLE_NAMES_MAX)) {
+    match (cycle.len(), cycle.get(..CYCLE_NAMES_MAX)) {
         (1, _) => format!("{} requires itself", named(start)),
         (length, Some(first)) if length > CYCLE_NAMES_MAX => format!(
-            "these packages require each other: {} → … {} more … → {}",
+            "these {what} require each other: {} → … {} more … → {}",
             named(first),
             length - CYCLE_NAMES_MAX,
             named(start)
         ),
         _ => format!(
-            "these packages require each other: {} → {}",
+            "these {what} require each other: {} → {}",
             named(cycle),
             named(start)
         ),
-    };
-    Diagnostic::new(&NO_CYCLES, place, message)
-        .label("this closes the cycle")
-        .hint("remove one of these edges, or move what both sides need into a package of its own")
+    }
 }
 
 static FOUNDATION_EVERYWHERE: Rule = error(

@@ -33,6 +33,8 @@ mod resolve;
 #[cfg(feature = "compile")]
 mod schema;
 #[cfg(feature = "compile")]
+mod sections;
+#[cfg(feature = "compile")]
 mod shape;
 #[cfg(feature = "compile")]
 mod suggest;

@@ -1,6 +1,9 @@
 //! From names in a text to numbered packages and tiers. Every name is judged where it is declared,
 //! and looked up everywhere else.
 
+mod doubts;
+mod entitlements;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -10,6 +13,7 @@ use toml::Spanned;
 
 use crate::diagnostic::Found;
 use crate::document::{Document, Text, TierEntry};
+use crate::entitlement::Entitlements;
 use crate::grants::{Grants, universe};
 use crate::graph::{Edge, Node};
 use crate::suggest::Speller;
@@ -33,6 +37,7 @@ pub(crate) struct Resolved<'d> {
     pub(crate) default_tier: usize,
     pub(crate) features: IndexSet<&'d str>,
     pub(crate) limits: IndexSet<&'d str>,
+    pub(crate) entitlements: Entitlements,
 }
 
 impl Resolved<'_> {
@@ -133,7 +138,7 @@ pub(crate) fn resolve<'d>(document: &'d Document<'_>, found: &mut Found) -> Reso
         found,
     );
     let mut grants = Grants::default();
-    let tiers = entries
+    let tiers: Vec<ResolvedTier<'_>> = entries
         .into_iter()
         .zip(leaves)
         .map(|(entry, leaves)| {
@@ -147,6 +152,15 @@ pub(crate) fn resolve<'d>(document: &'d Document<'_>, found: &mut Found) -> Reso
         })
         .collect();
     let default_tier = default_tier(document, &speller, found);
+    let entitlements = entitlements::Context {
+        features: &features,
+        limits: &limits,
+        tiers: &tiers,
+        default_tier,
+        grants: &grants,
+        speller: &speller,
+    }
+    .resolve(document, found);
     Resolved {
         names: names.sorted,
         nodes: names.nodes,
@@ -155,8 +169,9 @@ pub(crate) fn resolve<'d>(document: &'d Document<'_>, found: &mut Found) -> Reso
         foundation,
         tiers,
         default_tier,
-        features,
-        limits,
+        features: features.into_keys().collect(),
+        limits: limits.into_keys().collect(),
+        entitlements,
     }
 }
 

@@ -43,7 +43,7 @@ fn section(section: &Section) -> Map<String, Value> {
 
 fn kind(kind: &Kind) -> Map<String, Value> {
     let limit = json!({ "oneOf": [
-        { "type": "integer", "minimum": 0 },
+        { "type": "integer", "minimum": 0, "maximum": crate::shape::LIMIT_MAX },
         { "const": "unlimited" },
     ]});
     object(match kind {
@@ -51,6 +51,12 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Kind::Texts => {
             json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true })
         }
+        Kind::Switch => json!({ "type": "boolean" }),
+        Kind::Hours => {
+            json!({ "type": "integer", "minimum": 1, "maximum": crate::shape::HOURS_MAX })
+        }
+        Kind::Word(words) => json!({ "enum": words }),
+        Kind::FlagValue => json!({ "type": ["boolean", "string"] }),
         Kind::Tiers => json!({
             "type": "array",
             "items": { "type": "string" },

@@ -1,16 +1,23 @@
-//! The shape of `tiers.toml`: every section and key, once. The loader accepts exactly these, and
-//! the JSON Schema is made from them.
+//! What a section of `tiers.toml` and a key may be, and whether a file holds nothing else. The
+//! sections themselves stand in `sections.rs`.
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use crate::Limit;
 use crate::diagnostic::Found;
-use crate::invariants;
+use crate::invariants::{self, entitlements};
+pub(crate) use crate::sections::FILE;
 use crate::suggest::Speller;
 
 /// Tiers in a manifest at most. Each has a set of its own, so their number bounds memory.
 pub(crate) const TIERS_MAX: usize = 100;
+
+/// Hours of a trial at most: ten years.
+pub(crate) const HOURS_MAX: u32 = 87_600;
+
+/// The highest limit that is a number. Databases count no further.
+pub(crate) const LIMIT_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A table with a closed list of keys.
 #[derive(Debug)]
@@ -45,6 +52,14 @@ pub(crate) enum Kind {
     Text,
     /// A list of strings.
     Texts,
+    /// `true` or `false`.
+    Switch,
+    /// A whole number of hours, from 1 to [`HOURS_MAX`].
+    Hours,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// `true`, `false` or the name of a variant.
+    FlagValue,
     /// A list of at least one string and at most [`TIERS_MAX`].
     Tiers,
     /// A day, `2026-01-31`.
@@ -61,147 +76,16 @@ pub(crate) enum Kind {
     Many(&'static Section),
 }
 
-const fn required(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        required: true,
-        about,
-    }
-}
-
-const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        required: false,
-        about,
-    }
-}
-
-/// The whole file.
-pub(crate) static FILE: Section = Section {
-    header: "the file",
-    about: "the tiers of a product, and the npm packages that each of them may install",
-    keys: &[
-        required(
-            "manifest",
-            Kind::One(&MANIFEST),
-            "the names that the rest of the file uses",
-        ),
-        optional("foundation", Kind::One(&FOUNDATION), "what every tier has"),
-        optional(
-            "tier",
-            Kind::Named(&TIER),
-            "what each tier adds to the tiers below it",
-        ),
-        optional(
-            "package",
-            Kind::Named(&PACKAGE),
-            "each package, and what it brings",
-        ),
-        optional(
-            "removal",
-            Kind::Many(&REMOVAL),
-            "what was taken from a tier on purpose",
-        ),
-    ],
-};
-
-static MANIFEST: Section = Section {
-    header: "[manifest]",
-    about: "the names that the rest of the file uses",
-    keys: &[
-        required(
-            "scope",
-            Kind::Text,
-            "the npm scope of all packages, such as `@acme`",
-        ),
-        required(
-            "default-tier",
-            Kind::Text,
-            "the tier of subjects without an assignment",
-        ),
-        required("tiers", Kind::Tiers, "the tiers in ascending order"),
-        optional(
-            "features",
-            Kind::Texts,
-            "the features there are; when left out, those that the tiers name",
-        ),
-        optional(
-            "limits",
-            Kind::Texts,
-            "the limits there are; when left out, those that the tiers name",
-        ),
-    ],
-};
-
-static FOUNDATION: Section = Section {
-    header: "[foundation]",
-    about: "what every tier has",
-    keys: &[optional(
-        "leaves",
-        Kind::Texts,
-        "packages present in every tier",
-    )],
-};
-
-static TIER: Section = Section {
-    header: "[tier.…]",
-    about: "what one tier adds to the tiers below it",
-    keys: &[
-        optional(
-            "leaves",
-            Kind::Texts,
-            "packages this tier adds; what they require comes by itself",
-        ),
-        optional("features", Kind::Switches, "features this tier switches on"),
-        optional(
-            "limits",
-            Kind::Limits,
-            "limits from this tier on: a whole number, or \"unlimited\"",
-        ),
-    ],
-};
-
-static PACKAGE: Section = Section {
-    header: "[package.…]",
-    about: "one package, and what it brings",
-    keys: &[
-        optional(
-            "requires",
-            Kind::Texts,
-            "packages without which this one does not work",
-        ),
-        optional(
-            "console",
-            Kind::Texts,
-            "console packages that come with this one",
-        ),
-    ],
-};
-
-static REMOVAL: Section = Section {
-    header: "[[removal]]",
-    about: "one thing taken from a tier on purpose; without this entry such an edit is refused",
-    keys: &[
-        required("tier", Kind::Text, "the tier that loses it"),
-        required("name", Kind::Text, "the package, feature or limit"),
-        required(
-            "reason",
-            Kind::Text,
-            "why, for whoever reads the file later",
-        ),
-        required("date", Kind::Date, "when, such as 2026-01-31"),
-    ],
-};
-
 impl Kind {
     /// The kind in words, after "expected".
     pub(crate) fn expected(&self) -> &'static str {
         match self {
             Self::Text => "a string",
             Self::Texts => "a list of strings",
+            Self::Switch => "`true` or `false`",
+            Self::Hours => "a whole number of hours",
+            Self::Word(_) => "a word in quotes",
+            Self::FlagValue => "`true`, `false` or one of `variants`",
             Self::Tiers => "a list of 1 to 100 names",
             Self::Date => "a date such as 2026-01-31",
             Self::Switches => "a table of `name = true`",
@@ -222,13 +106,21 @@ pub(crate) fn check(section: &Section, table: &Spanned<DeTable<'_>>, found: &mut
     .section(section, table.get_ref(), &table.span());
 }
 
-/// Reads a limit: a whole number from 0 on, or `"unlimited"`.
+/// Reads a limit: a whole number from 0 to [`LIMIT_MAX`], or `"unlimited"`.
 pub(crate) fn limit(value: &DeValue<'_>) -> Option<Limit> {
     match value {
-        DeValue::Integer(integer) => count(integer).map(Limit::Count),
+        DeValue::Integer(integer) => count(integer)
+            .filter(|count| *count <= LIMIT_MAX)
+            .map(Limit::Count),
         DeValue::String(text) if text == "unlimited" => Some(Limit::Unlimited),
         _ => None,
     }
+}
+
+/// Reads the hours of a trial.
+pub(crate) fn hours(value: &DeValue<'_>) -> Option<u32> {
+    let hours = u32::try_from(count(value.as_integer()?)?).ok()?;
+    (1..=HOURS_MAX).contains(&hours).then_some(hours)
 }
 
 fn count(integer: &DeInteger<'_>) -> Option<u64> {
@@ -269,7 +161,21 @@ impl Checker<'_> {
 
     fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) {
         match (&key.kind, value.get_ref()) {
-            (Kind::Text, DeValue::String(_)) => {}
+            (Kind::Text, DeValue::String(_))
+            | (Kind::Switch, DeValue::Boolean(_))
+            | (Kind::FlagValue, DeValue::String(_) | DeValue::Boolean(_)) => {}
+            (Kind::Hours, DeValue::Integer(_)) => {
+                if hours(value.get_ref()).is_none() {
+                    self.found.add(entitlements::not_hours(value));
+                }
+            }
+            (Kind::Word(words), DeValue::String(word)) => {
+                if !words.contains(&&**word) {
+                    let near = self.speller.nearest(word, words.iter().copied());
+                    let problem = invariants::not_a_word(key.name, value, near, words);
+                    self.found.add(problem);
+                }
+            }
             (Kind::Date, DeValue::Datetime(date)) if date.date.is_some() && date.time.is_none() => {
             }
             (Kind::Tiers, DeValue::Array(items)) if !(1..=TIERS_MAX).contains(&items.len()) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
+use crate::entitlement::Entitlements;
 use crate::graph::{Edge, Graph, Node};
 use crate::set::NameSet;
 use crate::{
@@ -28,16 +29,6 @@ pub(crate) struct Compiled {
     pub(crate) features: IndexSet<Arc<str>>,
     pub(crate) limits: IndexSet<Arc<str>>,
     pub(crate) entitlements: Entitlements,
-}
-
-/// What the manifest says about entitlements beyond the tiers.
-#[derive(Debug, Default)]
-pub(crate) struct Entitlements {
-    pub(crate) features: IndexMap<Arc<str>, FeatureRule>,
-    pub(crate) add_ons: IndexMap<Arc<str>, AddOn>,
-    pub(crate) trial: Option<Trial>,
-    pub(crate) flags: IndexMap<Arc<str>, Flag>,
-    pub(crate) metrics: IndexMap<Arc<str>, Metric>,
 }
 
 /// A level of the product.
@@ -221,6 +212,12 @@ impl TierSets {
     /// grants seats 5                      its limits
     /// requires @acme/order @acme/cart   each edge, by source and target
     /// console @acme/order @acme/pages-orders
+    /// trial growth: 336 hours           then, each kind by name, what is said beyond the tiers;
+    /// add-on more_seats: sso, seats 50    a manifest that says nothing has no such lines
+    /// feature ai_assist: requires export_csv, export_pdf; premium-only
+    /// flag new_checkout: false; premium-only
+    /// flag theme: classic of classic, modern
+    /// metric api_calls: sum per month, cap hard, unit call
     /// ```
     pub fn digest(&self) -> SetDigest {
         let all = &*self.0;
@@ -251,12 +248,15 @@ impl TierSets {
                 .map(move |to| format!("console {from} {to}"));
             requires.chain(console)
         });
+        let entries = all.entitlements.entries();
+        let entries = entries.iter().map(ToString::to_string);
         SetDigest::of_lines(
             head.into_iter()
                 .chain(features)
                 .chain(limits)
                 .chain(tiers)
-                .chain(edges),
+                .chain(edges)
+                .chain(entries),
         )
     }
 }

@@ -9,6 +9,8 @@ mod diagnostics;
 #[cfg(test)]
 mod edits;
 #[cfg(test)]
+mod entitlements;
+#[cfg(test)]
 mod example;
 #[cfg(test)]
 mod hostile;
