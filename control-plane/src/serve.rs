@@ -131,7 +131,7 @@ impl Server {
             keyring,
             root_key,
             hash_key,
-            policy: policy(&config, registry_url.clone(), stripe),
+            policy: policy(&config, &control_plane_url, registry_url.clone(), stripe),
             clock: Arc::clone(&clock),
             entropy,
         });
@@ -249,7 +249,7 @@ async fn keep_notes(operations: Arc<Operations>) -> Infallible {
 }
 
 /// The vendor's choices.
-fn policy(config: &Config, registry_url: Url, stripe: Option<Stripe>) -> Policy {
+fn policy(config: &Config, listens_at: &Url, registry_url: Url, stripe: Option<Stripe>) -> Policy {
     Policy {
         issuer: config.issuer.clone(),
         audience: config.audience.clone(),
@@ -257,6 +257,10 @@ fn policy(config: &Config, registry_url: Url, stripe: Option<Stripe>) -> Policy 
         token_life: SignedDuration::from_secs(config.token_life.into()),
         max_stale_seconds: config.max_stale,
         license_key_prefix: config.license_key_prefix.clone(),
+        url: config
+            .control_plane_url
+            .clone()
+            .unwrap_or_else(|| listens_at.clone()),
         registry_url,
         webhook_reach: Reach::allowing_internal(config.webhook_allow_internal),
         stripe,

@@ -13,6 +13,7 @@
 mod activation;
 mod audit;
 mod audit_log;
+mod authzen;
 mod backup;
 mod bad_input;
 mod billing;

@@ -121,6 +121,7 @@ impl Plane {
                 token_life: SignedDuration::from_hours(1),
                 max_stale_seconds: 900,
                 license_key_prefix: "tgl_live".into(),
+                url: "http://control.example".parse().unwrap(),
                 registry_url: "http://gate.example".parse().unwrap(),
                 // Receivers in tests are on this machine.
                 webhook_reach: Reach::Internal,

@@ -14,7 +14,7 @@ use super::json::shown;
 use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::{self, Query};
 use super::write::{Command, Halt};
-use crate::domain::AssignmentSource;
+use crate::domain::{AssignmentSource, CustomerTier};
 use crate::operations::{CustomerStanding, Operations, check_customer};
 use crate::store::customers;
 
@@ -31,10 +31,21 @@ pub(super) struct AssignRequest {
 /// Who decides about a customer's tier.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Source {
+pub(super) enum Source {
     Default,
     Billing,
     Manual,
+}
+
+impl Source {
+    /// Who decided by this assignment, or by there being none.
+    pub(super) fn of(assigned: Option<&CustomerTier>) -> Self {
+        match assigned.map(|assigned| assigned.source) {
+            None => Self::Default,
+            Some(AssignmentSource::Billing) => Self::Billing,
+            Some(AssignmentSource::Manual) => Self::Manual,
+        }
+    }
 }
 
 /// A customer's tier.
@@ -185,11 +196,7 @@ fn view(app: &Operations, standing: &CustomerStanding) -> CustomerTierView {
         tier: assigned
             .map_or(default, |assigned| &assigned.tier)
             .to_string(),
-        source: match assigned.map(|assigned| assigned.source) {
-            None => Source::Default,
-            Some(AssignmentSource::Billing) => Source::Billing,
-            Some(AssignmentSource::Manual) => Source::Manual,
-        },
+        source: Source::of(assigned),
         actor: assigned.map(|assigned| assigned.actor.clone()),
         reason: assigned.and_then(|assigned| assigned.reason.clone()),
         assigned_at: assigned.map(|assigned| assigned.assigned_at),

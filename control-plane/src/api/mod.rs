@@ -3,6 +3,7 @@
 
 mod activate;
 pub(crate) mod audit;
+mod authzen;
 mod billing;
 mod boxes;
 mod caller;
@@ -29,6 +30,8 @@ mod query;
 mod request;
 mod signing_keys;
 mod streams;
+mod subjects;
+mod switches;
 mod tiers;
 mod usage;
 mod webhooks;
@@ -178,6 +181,17 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(usage::record, usage::show))
         .routes(routes!(usage::check))
         .routes(routes!(usage::rebuild))
+        .routes(routes!(subjects::list))
+        .routes(routes!(subjects::show))
+        .routes(routes!(
+            subjects::change_overrides,
+            subjects::clear_overrides
+        ))
+        .routes(routes!(subjects::add_ons, subjects::set_add_ons))
+        .routes(routes!(switches::list))
+        .routes(routes!(switches::set))
+        .routes(routes!(authzen::evaluate))
+        .routes(routes!(authzen::evaluate_all))
         // Boxes: the license key in the body is the credential.
         .routes(routes!(activate::activate))
         .routes(routes!(boxes::deactivate))
@@ -190,6 +204,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(downloads::report))
         // Everyone.
         .routes(routes!(jwks::show))
+        .routes(routes!(authzen::metadata))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
 }

@@ -39,6 +39,8 @@ use super::problem;
         (name = "flags", description = "Switches and choices that belong to no tier, and what \
             flags, features and limits are for whoever asks"),
         (name = "usage", description = "What subjects use of their limits"),
+        (name = "entitlements", description = "What subjects may do: features and limits"),
+        (name = "decisions", description = "Whether somebody may do something (AuthZEN 1.0)"),
         (name = "credentials", description = "Who may do what"),
         (name = "signing keys", description = "What tokens are signed with"),
         (name = "webhooks", description = "Who is told of changes"),

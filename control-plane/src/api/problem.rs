@@ -167,6 +167,11 @@ impl Problem {
         Self { headers, ..self }
     }
 
+    /// The same with another status.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
         self.code
@@ -237,13 +242,13 @@ impl From<Refusal> for Problem {
             Refusal::UnknownTier { .. }
             | Refusal::UnknownPackages(_)
             | Refusal::UnknownFlag(_)
-            | Refusal::UnknownLimit { .. }
             | Refusal::UnknownMetrics { .. }
             | Refusal::NotConsumable(_)
             | Refusal::UsageKeyReused(_)
             | Refusal::UsageForgotten(_)
             // Waiting does not help.
             | Refusal::StockFull { .. }
+            | Refusal::UnknownName(_)
             | Refusal::InvalidFields(_)
             | Refusal::BoxRequired => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::LicenseNotFound
@@ -254,6 +259,7 @@ impl From<Refusal> for Problem {
             | Refusal::FlagOverrideNotFound
             | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::LicenseRevoked
+            | Refusal::SwitchChanged
             | Refusal::LastAdmin
             | Refusal::CustomerTierBilled
             | Refusal::WebhookDisabled

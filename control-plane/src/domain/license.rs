@@ -1,6 +1,7 @@
 //! Licenses: what they say, how they stand at a moment, and when one may be used.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use manifest::{Limit, PackageName, PackageSet, TierName};
@@ -19,6 +20,10 @@ pub struct License {
     pub tier: Option<TierName>,
     /// The customer's tier, or none when that is the manifest's default.
     pub customer_tier: Option<TierName>,
+    /// What the customer's override says of the limit of boxes, if it has one.
+    pub customer_boxes: Option<Limit>,
+    /// The customer's add-ons, which may set that limit as well.
+    pub customer_add_ons: Vec<Arc<str>>,
     /// What the operator decided.
     pub decision: Decision,
     /// From when on it is no longer good, if ever.
@@ -27,7 +32,8 @@ pub struct License {
     pub expiry_strategy: ExpiryStrategy,
     /// For how many seconds after the expiry it is good nevertheless, and shown as in grace.
     pub grace_seconds: u32,
-    /// How many boxes it may have, or none when its tier's `boxes` limit decides.
+    /// How many boxes it may have, or none when the limit `boxes` decides: its tier's, with what
+    /// the customer's add-ons and override say of it.
     pub max_boxes: Option<u32>,
     /// For how many seconds a box that is not heard of keeps its seat, or none for ever.
     pub lease_seconds: Option<u32>,
@@ -332,6 +338,8 @@ mod tests {
             customer_id: "c".into(),
             tier: None,
             customer_tier: None,
+            customer_boxes: None,
+            customer_add_ons: Vec::new(),
             decision,
             expires_at: expires_at.map(at),
             expiry_strategy: ExpiryStrategy::Restrict,

@@ -13,7 +13,9 @@ pub mod license;
 pub mod patch;
 pub mod refusal;
 pub mod signing_key;
+pub mod subject;
 pub mod usage;
+pub mod verdict;
 pub mod webhook;
 
 pub use audit::{Actor, Event, Requester};
@@ -26,4 +28,5 @@ pub use refusal::{FieldError, Refusal};
 pub use signing_key::{
     KeyPolicy, KeyRecord, KeyRing, KeyState, KeyStatus, Removal, RotationRefused,
 };
+pub use verdict::Denial;
 pub use webhook::{DeliveryStatus, DisabledReason, EventFilter, Webhook};

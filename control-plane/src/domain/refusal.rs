@@ -4,8 +4,8 @@
 //!
 //! 1. the request cannot be read, then what it says breaks a rule, whatever it is about:
 //!    `malformed_json`, `invalid_body`, `invalid_fields`, `unknown_tier`, `unknown_package`,
-//!    `unknown_flag`, `unknown_limit`, `unknown_metric`, `not_consumable`, `idempotency_key_reused`,
-//!    `usage_forgotten`;
+//!    `unknown_feature`, `unknown_limit`, `unknown_add_on`, `unknown_flag`, `unknown_metric`,
+//!    `not_consumable`, `idempotency_key_reused`, `usage_forgotten`;
 //! 2. what it is about: `license_not_found`, `box_not_found`, …;
 //! 3. how that stands: `license_revoked`, `last_admin`, `stock_full`, then `invalid_fields` again, where only
 //!    what was there before makes a member wrong.
@@ -18,6 +18,7 @@ use std::fmt;
 
 use entitlements::caps::StockFull;
 use entitlements::flags::UnknownFlag;
+use entitlements::{Kind, UnknownName};
 use jiff::Timestamp;
 
 use super::signing_key::RotationRefused;
@@ -37,13 +38,6 @@ pub enum Refusal {
     UnknownPackages(Vec<String>),
     /// The flag is not declared.
     UnknownFlag(UnknownFlag),
-    /// The limit is not in the manifest.
-    UnknownLimit {
-        /// What was asked for.
-        limit: String,
-        /// What there is, in order.
-        valid: Vec<String>,
-    },
     /// Metrics that the manifest does not declare.
     UnknownMetrics {
         /// What was asked for.
@@ -64,6 +58,8 @@ pub enum Refusal {
         /// How many may.
         limit: u64,
     },
+    /// A feature, limit or add-on that the manifest does not declare.
+    UnknownName(UnknownName),
     /// Well-formed JSON whose values break a rule.
     InvalidFields(Vec<FieldError>),
     /// No license with this id.
@@ -78,6 +74,8 @@ pub enum Refusal {
     CustomerTierBilled,
     /// The flag is not overridden for this scope.
     FlagOverrideNotFound,
+    /// The switch has another version by now than the one that was expected.
+    SwitchChanged,
     /// No webhook with this id.
     WebhookNotFound,
     /// Nothing is sent to a webhook that is disabled.
@@ -155,12 +153,17 @@ impl Refusal {
             Self::UnknownTier { .. } => "unknown_tier",
             Self::UnknownPackages(_) => "unknown_package",
             Self::UnknownFlag(_) => "unknown_flag",
-            Self::UnknownLimit { .. } => "unknown_limit",
             Self::UnknownMetrics { .. } => "unknown_metric",
             Self::NotConsumable(_) => "not_consumable",
             Self::UsageKeyReused(_) => "idempotency_key_reused",
             Self::UsageForgotten(_) => "usage_forgotten",
             Self::StockFull { .. } => StockFull::CODE,
+            Self::UnknownName(unknown) => match unknown.kind {
+                Kind::Tier => "unknown_tier",
+                Kind::Feature => "unknown_feature",
+                Kind::Limit => "unknown_limit",
+                Kind::AddOn => "unknown_add_on",
+            },
             Self::InvalidFields(_) => "invalid_fields",
             Self::LicenseNotFound => "license_not_found",
             Self::BoxNotFound => "box_not_found",
@@ -168,6 +171,7 @@ impl Refusal {
             Self::CustomerTierNotFound => "customer_tier_not_found",
             Self::CustomerTierBilled => "customer_tier_billed",
             Self::FlagOverrideNotFound => "flag_override_not_found",
+            Self::SwitchChanged => "version_conflict",
             Self::WebhookNotFound => "webhook_not_found",
             Self::WebhookDisabled => "webhook_disabled",
             Self::TooManyWebhooks => "too_many_webhooks",
@@ -199,9 +203,6 @@ impl fmt::Display for Refusal {
             Self::UnknownFlag(UnknownFlag { name, valid }) => {
                 write!(f, "there is no flag `{name}`; the flags are {}", listed(valid))
             }
-            Self::UnknownLimit { limit, valid } => {
-                write!(f, "there is no limit `{limit}`; the limits are {}", listed(valid))
-            }
             Self::UnknownMetrics { metrics, valid } if valid.is_empty() => write!(
                 f,
                 "there is no metric {}; the manifest declares none",
@@ -229,6 +230,7 @@ impl fmt::Display for Refusal {
                 f,
                 "all {limit} `{name}` are in use; remove one or raise the limit"
             ),
+            Self::UnknownName(unknown) => unknown.fmt(f),
             Self::InvalidFields(errors) => {
                 let texts: Vec<String> =
                     errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect();
@@ -246,6 +248,9 @@ impl fmt::Display for Refusal {
             Self::FlagOverrideNotFound => {
                 f.write_str("this flag is not overridden for this scope; wider ones or its default decide")
             }
+            Self::SwitchChanged => f.write_str(
+                "somebody else has set this switch since; read it again and decide anew",
+            ),
             Self::WebhookNotFound => f.write_str("there is no webhook with this id"),
             Self::WebhookDisabled => {
                 f.write_str("this webhook is disabled; enable it first, with `enabled` set to true")

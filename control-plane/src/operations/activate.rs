@@ -12,7 +12,7 @@ use super::{Effective, Error, Operations};
 use crate::domain::{
     ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId, Unusable,
 };
-use crate::store::{Recorded, Tx, boxes, licenses};
+use crate::store::{Link, Recorded, Tx, boxes, licenses};
 
 const FINGERPRINT_BYTES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 100;
@@ -94,11 +94,10 @@ impl Operations {
             }
             seat => seat?,
         };
-        let claims = self.claims(&license, &effective, seat, now)?;
-        let expires_in = claims.expires_at.as_second() - claims.issued_at.as_second();
-        if expires_in <= 0 {
-            return Err(self.deny(by, &license, Unusable::Expired).into());
-        }
+        let life = self.token_life(&license, now);
+        let life = life.ok_or_else(|| self.deny(by, &license, Unusable::Expired))?;
+        let expires_in = life.1.as_second() - life.0.as_second();
+        let claims = self.claims(&license, &effective, seat, life)?;
         let token = self.keyring.sign(&claims, now)?;
         let event = Event {
             after: Some(serde_json::json!({
@@ -165,8 +164,37 @@ impl Operations {
         Refusal::LicenseUnusable
     }
 
-    /// Finds or takes the box's seat. Where there are fewer seats than boxes, since the license
-    /// was narrowed, those that came first keep theirs.
+    /// Whether a box with this seat may keep it, or one without may take one. Where there are
+    /// fewer seats than boxes, since the license was narrowed, those that came first keep theirs.
+    pub(super) async fn check_seat(
+        &self,
+        link: Link<'_>,
+        license: &License,
+        limit: Limit,
+        seated: Option<&ActivatedBox>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Limit::Count(limit) = limit else {
+            return Ok(());
+        };
+        let taken_before = match seated {
+            None => license.boxes_used,
+            Some(_) if license.boxes_used <= limit => 0,
+            Some(seated) => {
+                let lease = license
+                    .lease_seconds
+                    .map(|s| SignedDuration::from_secs(s.into()));
+                let heard_after = lease.and_then(|lease| now.checked_sub(lease).ok());
+                boxes::older(link, &license.id, seated, heard_after).await?
+            }
+        };
+        if taken_before >= limit {
+            return Err(Refusal::BoxLimitReached { limit }.into());
+        }
+        Ok(())
+    }
+
+    /// Finds or takes the box's seat.
     async fn seat(
         &self,
         tx: &mut Tx,
@@ -186,22 +214,8 @@ impl Operations {
         let seated = known
             .as_ref()
             .filter(|known| known.holds_seat(license.lease_seconds, now));
-        if let Limit::Count(limit) = limit {
-            let taken_before = match seated {
-                None => license.boxes_used,
-                Some(_) if license.boxes_used <= limit => 0,
-                Some(seated) => {
-                    let lease = license
-                        .lease_seconds
-                        .map(|s| SignedDuration::from_secs(s.into()));
-                    let heard_after = lease.and_then(|lease| now.checked_sub(lease).ok());
-                    boxes::older(tx.link(), &license.id, seated, heard_after).await?
-                }
-            };
-            if taken_before >= limit {
-                return Err(Refusal::BoxLimitReached { limit }.into());
-            }
-        }
+        self.check_seat(tx.link(), license, limit, seated, now)
+            .await?;
         let seated_since = seated.map_or(now, |seated| seated.activated_at);
         let Some(known) = known else {
             let new = ActivatedBox {
@@ -224,20 +238,30 @@ impl Operations {
         Ok(Some(seen.id))
     }
 
+    /// From when until when a token of the license is good that is made now, if it is for any
+    /// time at all.
+    pub(super) fn token_life(
+        &self,
+        license: &License,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Timestamp)> {
+        // Tokens speak in whole seconds. A gate refuses those of the second in which the license
+        // was narrowed, so what is issued after that is dated a second later.
+        let dated = license.tokens_from().map_or(now, |from| from.max(now));
+        let from = Timestamp::from_second(dated.as_second()).unwrap_or(now);
+        let until = from.saturating_add(self.policy.token_life).unwrap_or(from);
+        // No token outlives its license.
+        let until = license.tokens_end().map_or(until, |end| end.min(until));
+        (from.as_second() < until.as_second()).then_some((from, until))
+    }
+
     fn claims(
         &self,
         license: &License,
         effective: &Effective<'_>,
         seat: Option<BoxId>,
-        now: Timestamp,
+        (issued_at, expires_at): (Timestamp, Timestamp),
     ) -> Result<Claims, Error> {
-        // Tokens speak in whole seconds. A gate refuses those of the second in which the license
-        // was narrowed, so what is issued after that is dated a second later.
-        let dated = license.tokens_from().map_or(now, |from| from.max(now));
-        let issued_at = Timestamp::from_second(dated.as_second()).unwrap_or(now);
-        let expires_at = issued_at
-            .saturating_add(self.policy.token_life)
-            .unwrap_or(issued_at);
         Ok(Claims {
             issuer: self.policy.issuer.clone(),
             audience: self.policy.audience.clone(),
@@ -245,10 +269,7 @@ impl Operations {
             token_id: self.fresh(TokenId::new)?.to_string(),
             issued_at,
             not_before: issued_at,
-            // No token outlives its license.
-            expires_at: license
-                .tokens_end()
-                .map_or(expires_at, |end| end.min(expires_at)),
+            expires_at,
             tier: effective.tier.name().clone(),
             license_id: license.id.to_string(),
             box_id: seat.map(|id| id.to_string()),

@@ -89,6 +89,8 @@ impl Operations {
             customer_id: "any".to_owned(),
             tier: None,
             customer_tier: None,
+            customer_boxes: None,
+            customer_add_ons: Vec::new(),
             decision: Decision::Active,
             expires_at: Some(Timestamp::MAX),
             expiry_strategy: ExpiryStrategy::default(),

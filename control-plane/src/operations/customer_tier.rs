@@ -127,7 +127,9 @@ impl Operations {
         customer_id: &str,
         assigned: Option<&CustomerTier>,
     ) -> Result<bool, Error> {
-        let concerns_gates = self.narrow_followers(tx, customer_id, assigned).await?;
+        let tier = assigned.map(|assigned| &assigned.tier);
+        let follow = |license: &mut License| license.customer_tier = tier.cloned();
+        let concerns_gates = self.narrow_followers(tx, customer_id, follow).await?;
         match assigned {
             Some(assigned) => customers::put(tx, assigned).await?,
             None => customers::delete(tx, customer_id).await?,
@@ -135,21 +137,19 @@ impl Operations {
         Ok(concerns_gates)
     }
 
-    /// Ends the tokens of the customer's licenses that follow its tier and get less with the new
-    /// one. Whether gates must know of any.
-    async fn narrow_followers(
+    /// Ends the tokens of the customer's licenses that get less by what changes for them. Whether
+    /// gates must know of any.
+    pub(super) async fn narrow_followers(
         &self,
         tx: &mut Tx,
         customer_id: &str,
-        assigned: Option<&CustomerTier>,
+        change: impl Fn(&mut License),
     ) -> Result<bool, Error> {
         let now = self.clock.now();
         let mut concerns_gates = false;
         for license in licenses::of_customer(tx.link(), customer_id, now).await? {
-            let mut after = License {
-                customer_tier: assigned.map(|assigned| assigned.tier.clone()),
-                ..license.clone()
-            };
+            let mut after = license.clone();
+            change(&mut after);
             let step = self.step(&license, &after);
             if step.narrows {
                 after.narrow(now);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entitlements::Kind;
+use ::entitlements::{Overrides, Stored, Switches, resolve};
 use jiff::Timestamp;
 use manifest::{Limit, PackageName, PackageSet, Tier};
 
@@ -84,21 +84,28 @@ impl Operations {
         }
     }
 
-    /// How many boxes a license may have: its own number, else its tier's. None when the manifest
-    /// no longer has that tier.
+    /// How many boxes a license may have: its own number, else what its tier says and the
+    /// customer's add-ons and override make of it. None when the manifest no longer has one of
+    /// these.
     pub fn boxes_limit(&self, license: &License) -> Option<Limit> {
         if let Some(count) = license.max_boxes {
             return Some(Limit::Count(count.into()));
         }
-        let tier = self.tier_of(license)?;
-        Some(
-            match self.catalog.limit(tier.name().as_str(), BOXES_LIMIT) {
-                Ok(limit) => limit,
-                // A manifest that does not declare the limit does not count boxes.
-                Err(unknown) if unknown.kind == Kind::Limit => Limit::Unlimited,
-                Err(_) => Limit::Count(0),
+        if self.catalog.check_limit(BOXES_LIMIT).is_err() {
+            // A manifest that does not declare the limit does not count boxes.
+            return Some(Limit::Unlimited);
+        }
+        let stored = Stored {
+            tier: license.tier().map(|tier| tier.as_str().into()),
+            add_ons: license.customer_add_ons.clone(),
+            overrides: match license.customer_boxes {
+                Some(limit) => Overrides::default().limit(BOXES_LIMIT, limit),
+                None => Overrides::default(),
             },
-        )
+            ..Stored::nothing_of(&*license.customer_id)
+        };
+        let effective = resolve(&self.catalog, &stored, &Switches::default()).ok()?;
+        effective.limit(BOXES_LIMIT).ok()
     }
 
     /// The packages of a tier and add-ons.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use entitlements::Limit;
 use entitlements::flags::{Evaluation, FlagContext};
-use entitlements::{Effective, Limit, Stored, Switches, resolve};
 
-use super::{Error, Fault, Operations};
-use crate::store::{Link, customers, flag_overrides, premium};
+use super::{Error, Operations};
+use crate::store::{Link, flag_overrides, premium};
 
 /// What something is that can be asked for by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,8 @@ impl Operations {
             let names = features.chain(limits).map(Arc::clone);
             return Ok(names.map(|name| (name, Evaluated::NobodyAsks)).collect());
         };
-        let (effective, premium) = self.settled(link, subject).await?;
+        let standing = self.entitlements_of(link, subject).await?;
+        let (effective, premium) = (&standing.effective, standing.premium);
         let (tier, now) = (effective.tier(), self.clock.now());
         let features = features.filter_map(|name| {
             let on = effective.can(name, premium, now).ok()?;
@@ -84,19 +85,6 @@ impl Operations {
             Some((Arc::clone(name), Evaluated::Limit(limit, Arc::clone(tier))))
         });
         Ok(features.chain(limits).collect())
-    }
-
-    /// What a subject has by its tier, and whether it is premium.
-    async fn settled(&self, mut link: Link<'_>, subject: &str) -> Result<(Effective, bool), Error> {
-        let assigned = customers::get(link.again(), subject).await?;
-        let stored = Stored {
-            tier: assigned.map(|assigned| assigned.tier.as_str().into()),
-            ..Stored::nothing_of(subject)
-        };
-        let effective = resolve(&self.catalog, &stored, &Switches::default());
-        let effective = effective.map_err(|_| Fault::Dangling(subject.to_owned()))?;
-        let premium = effective.has_premium() && premium::status(link, subject).await?.is_premium();
-        Ok((effective, premium))
     }
 }
 

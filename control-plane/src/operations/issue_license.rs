@@ -76,6 +76,8 @@ impl Operations {
             id: self.fresh(LicenseId::new)?,
             tier: tier.clone().unwrap_or_default(),
             customer_tier: None,
+            customer_boxes: None,
+            customer_add_ons: Vec::new(),
             customer_id: new.customer_id,
             decision: Decision::Active,
             expires_at: new.expires_at,

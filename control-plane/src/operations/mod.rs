@@ -15,6 +15,8 @@ mod deliver;
 mod denials;
 mod downloads;
 mod effective;
+mod entitlements;
+mod evaluate;
 mod evaluate_flags;
 mod flags;
 mod issue_license;
@@ -31,11 +33,11 @@ mod webhooks;
 
 use std::sync::Arc;
 
+use ::entitlements::flags::Flags;
+use ::entitlements::{Catalog, Dangling};
 use activation_token::clock::Clock;
 use activation_token::credential::{CredentialKind, HashKey, SecretDigest};
 use activation_token::{KeySet, SigningKey};
-use entitlements::Catalog;
-use entitlements::flags::Flags;
 use jiff::{SignedDuration, Timestamp};
 use manifest::{Tier, TierName, TierSets};
 use registry_gate::reach::Reach;
@@ -49,6 +51,8 @@ use crate::keyring::{Keyring, SigningError};
 use crate::seal::SealError;
 use crate::store::{Store, StoreError, Tx, licenses};
 
+pub(crate) use self::entitlements::check_subject;
+pub use self::entitlements::{Cleared, SwitchChange, SwitchStanding};
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use billing::{BILLING_EVENTS_KEPT, Taken};
@@ -59,6 +63,7 @@ pub use customer_tier::{Assigned, CustomerStanding};
 pub use deliver::{Done, Message};
 pub use denials::Denials;
 pub use effective::Effective;
+pub use evaluate::Verdict;
 pub use evaluate_flags::Evaluated;
 pub(crate) use flags::check_scope;
 pub use issue_license::{IMPORT_ROWS_MAX, Imported, Issued, NewLicense};
@@ -113,6 +118,8 @@ pub struct Policy {
     pub key_rotation: Option<SignedDuration>,
     /// What license keys begin with.
     pub license_key_prefix: String,
+    /// Where operators and applications find the control plane.
+    pub url: Url,
     /// Where boxes find the gate.
     pub registry_url: Url,
     /// How far webhooks may go.
@@ -151,6 +158,9 @@ pub enum Fault {
     /// The files of the signing keys.
     #[error("{0:#}")]
     KeyFiles(anyhow::Error),
+    /// What is stored of a subject is no longer in the manifest. Checked at start-up.
+    #[error(transparent)]
+    Subject(#[from] Dangling),
     /// A stored tier or package is no longer in the manifest. Checked at start-up.
     #[error("license `{0}` names a tier or package that the manifest no longer has")]
     Dangling(String),

@@ -75,6 +75,7 @@ impl Operations {
                 .tier(&tier)
                 .ok_or_else(|| Fault::Dangling(format!("of a customer at {tier}")))?;
         }
+        self.check_add_ons_in_use(conn.link()).await?;
         drop(conn);
         let tiers = self
             .tiers

@@ -9,10 +9,10 @@ use manifest::Limit;
 use serde_json::json;
 
 use super::effective::BOXES_LIMIT;
-use super::{Error, Fault, Operations, check_customer};
+use super::{Error, Operations, check_customer};
 use crate::domain::{Event, Refusal, Requester, usage};
 use crate::store::usage::{failed, ledger};
-use crate::store::{Link, Recorded, Tx, customers, licenses};
+use crate::store::{Link, Recorded, Tx, licenses};
 
 /// What one box is called.
 const BOX: &str = "box";
@@ -73,23 +73,16 @@ impl Operations {
     /// here.
     async fn limit_of(&self, link: Link<'_>, subject: &str, key: &str) -> Result<Limit, Error> {
         self.check_limit(key)?;
-        let assigned = customers::get(link, subject).await?;
-        let tier = match &assigned {
-            Some(assigned) => assigned.tier.as_str(),
-            None => self.tiers.default_tier().name().as_str(),
-        };
-        let limit = self.catalog.limit(tier, key);
-        Ok(limit.map_err(|_| Fault::Dangling(subject.to_owned()))?)
+        let standing = self.entitlements_of(link, subject).await?;
+        Ok(standing
+            .effective
+            .limit(key)
+            .map_err(Refusal::UnknownName)?)
     }
 
     /// Refuses what is no limit.
     fn check_limit(&self, key: &str) -> Result<(), Refusal> {
-        self.catalog
-            .check_limit(key)
-            .map_err(|unknown| Refusal::UnknownLimit {
-                limit: unknown.name,
-                valid: unknown.known.iter().map(ToString::to_string).collect(),
-            })
+        self.catalog.check_limit(key).map_err(Refusal::UnknownName)
     }
 
     /// Records events, all or none. Returns what their metrics amount to, in the events' order.

@@ -33,6 +33,9 @@ settings! {
     manifest: PathBuf, "FILE", "TOLLGATE_MANIFEST";
     /// Where the control plane listens; port 0 takes any
     listen: SocketAddr = "127.0.0.1:7400", "ADDR", "TOLLGATE_LISTEN";
+    /// The address under which operators and applications reach the control plane [default: where
+    /// it listens]
+    control_plane_url: Url, "URL", "TOLLGATE_CONTROL_PLANE_URL";
     /// Where the gate listens; port 0 takes any
     gate_listen: SocketAddr = "127.0.0.1:7401", "ADDR", "TOLLGATE_GATE_LISTEN";
     /// The address under which boxes reach the gate [default: where it listens]
@@ -149,6 +152,7 @@ impl Config {
             );
         }
         for (name, url) in [
+            ("control-plane-url", &self.control_plane_url),
             ("gate-url", &self.gate_url),
             ("upstream", &self.upstream),
             ("pass-through", &self.pass_through),
@@ -351,6 +355,7 @@ mod tests {
         };
         for (file, part) in [
             ("gate-listen = '0.0.0.0:0'", "--gate-url"),
+            ("control-plane-url = 'x:y'", "`control-plane-url`"),
             ("upstream = 'ftp://x'", "`upstream`"),
             ("pass-through = 'https://u@x'", "`pass-through`"),
             ("otlp-endpoint = 'http://u:p@x'", "`otlp-endpoint`"),

@@ -10,6 +10,8 @@ const FIND: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FRO
     WHERE license_id = $1 AND fingerprint = $2";
 const GET: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
     WHERE license_id = $1 AND id = $2";
+const OWNER: &str = "SELECT license_id FROM boxes WHERE id = $1";
+const WAS_RELEASED: &str = "SELECT COUNT(*) FROM released_boxes WHERE id = $1";
 const LIST: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
     WHERE license_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3";
 const OLDER: &str = "SELECT COUNT(*) FROM boxes WHERE license_id = $1 \
@@ -65,6 +67,26 @@ pub async fn get(
     id: &BoxId,
 ) -> Result<Option<ActivatedBox>, StoreError> {
     one(link, GET, license, id.as_str()).await
+}
+
+/// The license that a box activated, if it did and was not released since.
+pub async fn license_of(link: Link<'_>, id: &BoxId) -> Result<Option<LicenseId>, StoreError> {
+    let row = on!(link, |c| sqlx::query_as::<_, (String,)>(OWNER)
+        .bind(id.as_str())
+        .fetch_optional(c)
+        .await)?;
+    let bad = inconsistent("boxes", id);
+    row.map(|(license,)| license.parse().map_err(|_| bad("license_id")))
+        .transpose()
+}
+
+/// Whether a box had a seat and no longer has it.
+pub async fn was_released(link: Link<'_>, id: &BoxId) -> Result<bool, StoreError> {
+    let (rows,) = on!(link, |c| sqlx::query_as::<_, (i64,)>(WAS_RELEASED)
+        .bind(id.as_str())
+        .fetch_one(c)
+        .await)?;
+    Ok(rows > 0)
 }
 
 async fn one(

@@ -3,7 +3,7 @@
 use activation_token::credential::SecretDigest;
 use activation_token::snapshot::{ExpiringLicense, LicenseRevocation, RevokedBecause};
 use jiff::{SignedDuration, Timestamp};
-use manifest::{PackageName, TierName};
+use manifest::{Limit, PackageName, TierName};
 
 use super::{Link, StoreError, Tx, inconsistent, on, row, time};
 use crate::domain::LicenseId;
@@ -14,11 +14,18 @@ const INSERT: &str = "INSERT INTO licenses \
      max_boxes, lease_seconds, add_ons, metadata, created_at, revision) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0)";
 
-/// Every column of a license, its customer's tier, and the seats taken at time `$1`.
+/// Every column of a license, what its customer has that may count for it, and the seats taken
+/// at time `$1`. A limit without bound is -1: NULL is one that nobody overrides.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT l.id, l.customer_id, l.tier, c.tier AS customer_tier, l.status, l.expires_at, \
+            "SELECT l.id, l.customer_id, l.tier, c.tier AS customer_tier, \
+             (SELECT COALESCE(o.value, -1) FROM entitlement_overrides o \
+              WHERE o.subject = l.customer_id AND o.kind = 'limit' AND o.name = 'boxes') \
+             AS customer_boxes, \
+             (SELECT string_agg(a.name, ',' ORDER BY a.position) FROM entitlement_add_ons a \
+              WHERE a.subject = l.customer_id) AS customer_add_ons, \
+             l.status, l.expires_at, \
              l.expiry_strategy, l.grace_seconds, l.max_boxes, l.lease_seconds, l.add_ons, \
              l.metadata, l.narrowed_at, l.created_at, \
              (SELECT COUNT(*) FROM boxes b WHERE b.license_id = l.id \
@@ -76,6 +83,8 @@ row! {
         customer_id: String,
         tier: Option<String>,
         customer_tier: Option<String>,
+        customer_boxes: Option<i64>,
+        customer_add_ons: Option<String>,
         status: String,
         expires_at: Option<i64>,
         expiry_strategy: String,
@@ -110,6 +119,15 @@ impl Row {
             id: self.id.parse().map_err(|_| bad("id"))?,
             tier: tier(self.tier, "tier")?,
             customer_tier: tier(self.customer_tier, "customer_tiers.tier")?,
+            customer_boxes: self.customer_boxes.map(|boxes| match u64::try_from(boxes) {
+                Ok(count) => Limit::Count(count),
+                Err(_) => Limit::Unlimited,
+            }),
+            customer_add_ons: self
+                .customer_add_ons
+                .iter()
+                .flat_map(|names| names.split(',').map(Into::into))
+                .collect(),
             decision: Decision::parse(&self.status).ok_or_else(|| bad("status"))?,
             expires_at: at(self.expires_at, "expires_at")?,
             expiry_strategy: ExpiryStrategy::parse(&self.expiry_strategy)

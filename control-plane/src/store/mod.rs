@@ -14,6 +14,7 @@ pub mod customers;
 pub mod deliveries;
 pub mod downloads;
 mod engine;
+pub mod entitlements;
 pub mod facts;
 pub mod flag_overrides;
 pub mod gauges;
@@ -37,8 +38,8 @@ use engine::Engine;
 use writer::Writer;
 
 use crate::changes::Changes;
+pub use ::entitlements::sql::Link;
 pub use engine::Conn;
-pub use entitlements::sql::Link;
 pub use schema::Schema;
 pub use writer::{Recorded, Tx};
 
@@ -158,7 +159,7 @@ impl Store {
     }
 }
 
-use entitlements::on;
+use ::entitlements::on;
 
 /// A struct that is read from the columns of its fields' names, on both engines.
 macro_rules! row {

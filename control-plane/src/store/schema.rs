@@ -20,6 +20,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "downloads",
         include_str!("migrations/0003_downloads.sql"),
     ),
+    (
+        4,
+        "entitlements",
+        include_str!("migrations/0004_entitlements.sql"),
+    ),
     (5, "usage", include_str!("migrations/0005_usage.sql")),
     (6, "premium", include_str!("migrations/0006_premium.sql")),
     (7, "billing", include_str!("migrations/0007_billing.sql")),
