@@ -2,17 +2,16 @@
 
 use axum::http::Method;
 use control_plane::domain::Role;
-use entitlements::flags::Flags;
 use serde_json::{Value, json};
 use tests::plane::{Answer, Plane, json_request, refused};
 
-/// A manifest with features and limits.
+/// A manifest with features, limits and flags.
 pub(crate) const MANIFEST: &str = r#"
 [manifest]
 scope = "@acme"
 default-tier = "basic"
 tiers = ["basic", "growth"]
-features = ["sso", "export_csv"]
+features = ["sso", "export_csv", "forecast", "what_if"]
 limits = ["boxes", "seats", "api_calls"]
 
 [tier.basic]
@@ -22,27 +21,28 @@ limits = { boxes = 2, seats = 5 }
 
 [tier.growth]
 leaves = []
-features = { export_csv = true, sso = true }
+features = { export_csv = true, sso = true, forecast = true, what_if = true }
 limits = { boxes = "unlimited", seats = 50 }
+
+[feature.forecast]
+premium-only = true
+
+[feature.what_if]
+requires = ["forecast"]
+
+[flag.new_checkout]
+default = false
+
+[flag.assistant]
+default = true
+premium-only = true
+
+[flag.theme]
+default = "classic"
+variants = ["classic", "modern"]
 
 [package."@acme/order"]
 "#;
-
-/// Its flags.
-pub(crate) fn flags() -> Flags {
-    Flags::declare()
-        .switch("new_checkout", false)
-        .switch("assistant", true)
-        .premium_only()
-        .choice("theme", "classic", &["classic", "modern"])
-        .build()
-        .unwrap()
-}
-
-/// A control plane with them on each database.
-pub(crate) async fn planes() -> Vec<Plane> {
-    Plane::with_flags_on_each(MANIFEST, &flags()).await
-}
 
 fn path(flag: &str, scope: &str) -> String {
     format!("/v1/flags/{flag}/overrides/{scope}")
@@ -61,7 +61,7 @@ pub(crate) async fn clear(plane: &Plane, flag: &str, scope: &str) -> Answer {
 
 #[tokio::test]
 async fn flags_are_listed_as_declared_with_what_holds_for_everyone() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let listed = plane.read("/v1/flags").await;
         let declared = json!([
             { "name": "new_checkout", "default": false, "variants": [], "premiumOnly": false, "platform": null },
@@ -87,7 +87,7 @@ async fn flags_are_listed_as_declared_with_what_holds_for_everyone() {
 
 #[tokio::test]
 async fn an_override_is_set_read_listed_and_cleared_and_each_is_on_record() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let first = set(&plane, "new_checkout", "team:sales", json!(true))
             .await
             .body;
@@ -174,7 +174,7 @@ async fn an_override_is_set_read_listed_and_cleared_and_each_is_on_record() {
 
 #[tokio::test]
 async fn tool_33_34_an_unknown_flag_and_a_value_that_is_none_of_its_own_are_refused() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let before = plane.audit_rows();
         for answer in [
             set(&plane, "gone", "platform", json!(true)).await,
@@ -247,7 +247,7 @@ async fn tool_33_34_an_unknown_flag_and_a_value_that_is_none_of_its_own_are_refu
 
 #[tokio::test]
 async fn flags_are_for_those_who_change_entitlements_and_read_by_applications() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let application = plane.credential("application").await["secret"].clone();
         let body = json!({ "value": true }).to_string();
         for (token, may) in [

@@ -4,7 +4,7 @@ use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 use tests::plane::{Answer, Plane, json_request};
 
-use crate::flags::{clear, planes, set};
+use crate::flags::{MANIFEST, clear, set};
 use crate::premium::{grant, revoke};
 
 const ALL: &str = "/ofrep/v1/evaluate/flags";
@@ -40,7 +40,7 @@ async fn assign(plane: &Plane, customer: &str, tier: &str) {
 
 #[tokio::test]
 async fn tool_27_a_flag_follows_its_overrides_by_user_then_team_then_platform() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         let of = async |user| {
             let context = json!({ "targetingKey": user, "team": "sales", "plan": { "a": 1 } });
@@ -72,7 +72,7 @@ async fn tool_27_a_flag_follows_its_overrides_by_user_then_team_then_platform() 
 
 #[tokio::test]
 async fn tool_26_28_a_flag_for_premium_users_is_off_for_the_others_whatever_is_overridden() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         for scope in ["user:bo", "team:sales", "platform"] {
             set(&plane, "assistant", scope, json!(true)).await;
@@ -96,7 +96,7 @@ async fn tool_26_28_a_flag_for_premium_users_is_off_for_the_others_whatever_is_o
 
 #[tokio::test]
 async fn features_and_limits_are_flags_of_their_subject() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         let told = async |key| {
             let answer = evaluate(&plane, &token, key, json!({ "targetingKey": "c-1" })).await;
@@ -139,8 +139,26 @@ async fn features_and_limits_are_flags_of_their_subject() {
 }
 
 #[tokio::test]
+async fn tool_26_a_feature_for_premium_users_is_off_for_the_others_with_all_that_requires_it() {
+    for plane in Plane::on_each(MANIFEST).await {
+        let token = application(&plane).await;
+        let both = async || {
+            let forecast = value(&plane, &token, "forecast", "c-1").await;
+            [forecast, value(&plane, &token, "what_if", "c-1").await]
+        };
+        grant(&plane, "c-1").await;
+        assert_eq!(both().await, [false, false], "the tier does not have it");
+        assign(&plane, "c-1", "growth").await;
+        assert_eq!(both().await, [true, true]);
+        revoke(&plane, "c-1").await;
+        assert_eq!(both().await, [false, false]);
+        assert_eq!(value(&plane, &token, "sso", "c-1").await, true);
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_evaluated_is_told_in_the_words_of_the_protocol() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         let send = async |path: &str, body: &str| {
             let request = json_request(Method::POST, path, Some(&token), body.into());
@@ -215,7 +233,7 @@ async fn what_cannot_be_evaluated_is_told_in_the_words_of_the_protocol() {
 
 #[tokio::test]
 async fn a_credential_stands_in_either_header_and_only_here_in_the_second() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         let with = |method: Method, path: &str, name: &'static str, value: String| {
             Request::builder()
@@ -263,7 +281,7 @@ fn tag(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn all_flags_come_at_once_and_say_the_same_as_one_by_one() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         grant(&plane, "bo").await;
         set(&plane, "new_checkout", "user:bo", json!(true)).await;
@@ -279,6 +297,8 @@ async fn all_flags_come_at_once_and_say_the_same_as_one_by_one() {
             "theme",
             "sso",
             "export_csv",
+            "forecast",
+            "what_if",
             "boxes",
             "seats",
             "api_calls",
@@ -306,7 +326,7 @@ async fn all_flags_come_at_once_and_say_the_same_as_one_by_one() {
 
 #[tokio::test]
 async fn the_tag_of_all_flags_changes_with_whatever_decides_and_with_nothing_else() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let token = application(&plane).await;
         let mut known = tag(&all(&plane, &token, "c-1", "\"none\"").await);
         for (what, changes) in [

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::routing::get;
-use entitlements::flags::{FlagContext, Overrides};
+use entitlements::flags::{FlagContext, Flags, Overrides};
 use entitlements::premium::{
     BoxFuture, Caller, NotPremium, Premium, PremiumGrant, PremiumStatus, ProviderError,
     require_premium,
@@ -19,7 +19,7 @@ use tests::plane::Plane;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::flags::{flags, planes, set};
+use crate::flags::{MANIFEST, set};
 use crate::premium::{grant, revoke};
 
 /// A control plane that answers at an address.
@@ -102,7 +102,7 @@ fn every_flag() -> Value {
 
 #[tokio::test]
 async fn the_client_of_a_server_reads_booleans_texts_and_numbers() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let served = Served::new(&plane).await;
         let given = || json!({ "context": { "targetingKey": "c-1", "team": "sales" }, "reads": every_flag() });
         let read = served.reads(given()).await;
@@ -159,7 +159,7 @@ async fn the_client_of_a_server_reads_booleans_texts_and_numbers() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_the_codes_default_with_a_reason() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let served = Served::new(&plane).await;
         let read = served
             .reads(json!({ "reads": [
@@ -189,7 +189,7 @@ async fn what_cannot_be_read_is_the_codes_default_with_a_reason() {
 
 #[tokio::test]
 async fn the_client_of_a_page_reads_all_at_once_and_hears_of_changes() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let served = Served::new(&plane).await;
         let given = |token: &str| {
             json!({
@@ -264,7 +264,7 @@ async fn assist(State(claims): State<Asking>) -> Result<&'static str, (StatusCod
 
 #[tokio::test]
 async fn tool_10_36_route_flag_and_page_say_the_same_of_a_user() {
-    for plane in planes().await {
+    for plane in Plane::on_each(MANIFEST).await {
         let served = Served::new(&plane).await;
         let claims = Asking {
             url: served.url.clone(),
@@ -294,7 +294,8 @@ async fn tool_10_36_route_flag_and_page_say_the_same_of_a_user() {
                 assert!(body["error"].as_str().unwrap().contains("premium users"));
             }
             let context = FlagContext::of_user("c-1");
-            let (flags, none) = (flags(), Overrides::default());
+            let flags = Flags::from_manifest(&plane.operations.tiers);
+            let none = Overrides::default();
             let flag = flags.read(&claims, "assistant", &none, &context).await;
             assert_eq!(flag.unwrap().is_on(), premium);
             let seen = page.next().await;

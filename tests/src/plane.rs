@@ -77,19 +77,6 @@ impl Plane {
 
     /// A control plane over a database that may have something in it.
     pub async fn at(place: Place, manifest: &str) -> Self {
-        Self::with(place, manifest, None).await
-    }
-
-    /// The same control plane on each database, with flags that are declared in code.
-    pub async fn with_flags_on_each(manifest: &str, flags: &Flags) -> Vec<Self> {
-        let mut planes = Vec::new();
-        for place in Place::on_each().await {
-            planes.push(Self::with(place, manifest, Some(flags.clone())).await);
-        }
-        planes
-    }
-
-    async fn with(place: Place, manifest: &str, flags: Option<Flags>) -> Self {
         let opened = place.open().await;
         let clock = Arc::new(SettableClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
         let hash_key = HashKey::from_bytes([2; 32]);
@@ -107,7 +94,7 @@ impl Plane {
             last_used: LastUsed::default(),
             store,
             catalog: Catalog::from_manifest(&tiers).expect("a catalog"),
-            flags: flags.unwrap_or_else(|| Flags::from_manifest(&tiers)),
+            flags: Flags::from_manifest(&tiers),
             tiers,
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
