@@ -1,18 +1,19 @@
-// Stripe's own library on the two sides of a webhook.
+// Stripe's own library on the two sides of a webhook. Runs in the folder where it is installed.
 //
-//   node stripe.mjs send URL SECRET…    signs each line of standard input, sends it, and
-//                                                  prints the status and the answer as a line
-//   node stripe.mjs verify SECRET       reads `HEADER<tab>BODY` lines and prints the ids
-//                                                  of the events that the library takes
+//   node stripe.mjs send URL SECRET…  signs each line of standard input, sends it, and prints the
+//                                     status and the answer as a line; `age` is how many seconds
+//                                     ago it pretends to be sent
+//   node stripe.mjs verify SECRET     reads lines of `HEADER<tab>BODY` and prints the ids of the
+//                                     events, all of which the library must take
+import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
-import Stripe from 'stripe';
 
+const Stripe = createRequire(`${process.cwd()}/`)('stripe');
 const { webhooks } = new Stripe('sk_test_none');
 const [command, ...rest] = process.argv.slice(2);
 
 async function send(line, url, secrets) {
-  const sent = JSON.parse(line);
-  const { age = 0, ...event } = sent;
+  const { age = 0, ...event } = JSON.parse(line);
   const payload = JSON.stringify(event, null, 2);
   const timestamp = Math.floor(Date.now() / 1000) - age;
   const sign = (secret) => webhooks.generateTestHeaderString({ payload, secret, timestamp });

@@ -1,5 +1,5 @@
 //! Stripe's own library: it signs events that the real program takes over TCP, and it takes what
-//! the harness signs, which so is no other signature than Stripe's.
+//! the harness signs, so that its signatures are Stripe's.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -17,19 +17,12 @@ const NEXT_SECRET: &str = "whsec_that_comes_next";
 
 /// What the library answers to each line.
 async fn library(arguments: &[&str], lines: &[String]) -> Vec<String> {
-    // Where it stands, so that it finds the library beside it.
-    let beside = installed("stripe/package.json");
-    let dir = beside
-        .parent()
-        .and_then(Path::parent)
-        .and_then(Path::parent);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/stripe.mjs");
+    let library = installed("stripe");
+    let folder = library.parent().and_then(Path::parent).unwrap();
     let mut child = Command::new("node")
-        .args(["--input-type=module", "--eval"])
-        .arg(std::fs::read_to_string(script).unwrap())
-        .arg("--")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/stripe.mjs"))
         .args(arguments)
-        .current_dir(dir.unwrap())
+        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
