@@ -29,7 +29,7 @@ pub use catalog::{Builder, Catalog, CatalogError, TierGrants};
 pub use clock::Clock;
 pub use manifest::{AddOn, FeatureRule, Limit};
 pub use names::{Kind, NotASubject, SUBJECT_BYTES_MAX, UnknownName, check_subject};
-pub use ports::{IsPremium, Usage, UsageError, Used};
+pub use ports::{UsageError, UsageSource, Used};
 pub use resolve::{Dangling, Description, Effective, resolve};
 pub use service::{By, Check, Entitlements, EntitlementsBuilder, Error};
 pub use stored::{

@@ -1,4 +1,4 @@
-//! What is asked of others: how much was used, and who is premium.
+//! What is asked of whoever counts: how much was used.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct Used {
 
 /// Knows how much was used.
 #[async_trait]
-pub trait Usage: Send + Sync + 'static {
+pub trait UsageSource: Send + Sync + 'static {
     /// How much of the metric the subject used in the period that its limit is for.
     async fn used(&self, subject: &str, metric: &str) -> Result<Used, UsageError>;
 }
@@ -31,11 +31,4 @@ impl UsageError {
     pub fn new(source: impl StdError + Send + Sync + 'static) -> Self {
         Self(Arc::new(source))
     }
-}
-
-/// Knows who is premium. Asked at each read, and only where the answer hangs on it.
-#[async_trait]
-pub trait IsPremium: Send + Sync + 'static {
-    /// Whether the subject is premium. Who cannot say says no.
-    async fn is_premium(&self, subject: &str) -> bool;
 }

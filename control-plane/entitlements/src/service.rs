@@ -17,7 +17,8 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::driver::{Change, Driver, Watching};
 use crate::names::check_subject;
-use crate::ports::{IsPremium, Usage};
+use crate::ports::UsageSource;
+use crate::premium::PremiumStatus;
 use crate::resolve::{Description, Effective, resolve};
 use crate::stored::{After, Assignment, Configured, LISTED, Switch};
 
@@ -37,8 +38,8 @@ struct Shared {
     catalog: Catalog,
     cache: Arc<Cache>,
     clock: Clock,
-    usage: Option<Arc<dyn Usage>>,
-    premium: Option<Arc<dyn IsPremium>>,
+    usage: Option<Arc<dyn UsageSource>>,
+    premium: Option<Arc<dyn PremiumStatus>>,
     _watching: Watching,
 }
 

@@ -5,15 +5,15 @@ mod pool;
 
 use std::fmt;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use manifest::Limit;
 
 use super::{
-    Checked, Consumed, Event, Ledger, Memory, MeterError, Metrics, Receipt, Recorded, Usage, Used,
-    UsedOf, Window,
+    Checked, Consumed, Event, Ledger, Memory, MeterError, Metrics, Receipt, Recorded, Usage, Window,
 };
-use crate::Clock;
 use crate::caps::{Cap, Wrapped};
+use crate::{Clock, UsageError, UsageSource, Used};
 
 /// Counts what subjects use. Cheap to clone.
 #[derive(Clone)]
@@ -234,13 +234,13 @@ impl Meter {
     }
 }
 
-impl Used for Meter {
-    type Error = MeterError;
-
-    async fn used(&self, subject: &str, metric: &str) -> Result<UsedOf, MeterError> {
-        let usage = Self::used(self, subject, metric, None).await?;
-        Ok(UsedOf {
-            used: usage.used,
+#[async_trait]
+impl UsageSource for Meter {
+    async fn used(&self, subject: &str, metric: &str) -> Result<Used, UsageError> {
+        let usage = Self::used(self, subject, metric, None).await;
+        let usage = usage.map_err(UsageError::new)?;
+        Ok(Used {
+            amount: usage.used,
             unit: usage.unit,
         })
     }

@@ -11,7 +11,8 @@ use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::driver::{Driver, Listener};
-use crate::ports::{IsPremium, Usage};
+use crate::ports::UsageSource;
+use crate::premium::PremiumStatus;
 
 /// How long what was read is good, unless chosen otherwise (ENT-43).
 const CACHE_LIFE: Duration = Duration::from_secs(10);
@@ -26,8 +27,8 @@ pub struct EntitlementsBuilder {
     cache_life: Duration,
     cache_subjects: usize,
     clock: Clock,
-    usage: Option<Arc<dyn Usage>>,
-    premium: Option<Arc<dyn IsPremium>>,
+    usage: Option<Arc<dyn UsageSource>>,
+    premium: Option<Arc<dyn PremiumStatus>>,
 }
 
 impl EntitlementsBuilder {
@@ -63,13 +64,13 @@ impl EntitlementsBuilder {
     }
 
     /// Who says what was used. Without, nothing can be checked (ENT-35).
-    pub fn usage(mut self, usage: Arc<dyn Usage>) -> Self {
+    pub fn usage(mut self, usage: Arc<dyn UsageSource>) -> Self {
         self.usage = Some(usage);
         self
     }
 
     /// Who says which subjects are premium. Without, none is.
-    pub fn premium(mut self, premium: Arc<dyn IsPremium>) -> Self {
+    pub fn premium(mut self, premium: Arc<dyn PremiumStatus>) -> Self {
         self.premium = Some(premium);
         self
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use entitlements::driver::Driver;
+use entitlements::premium::{BoxFuture, Premium as Status, PremiumGrant, PremiumStatus};
 use entitlements::{
-    AddOn, Builder, By, Catalog, Clock, Entitlements, EntitlementsBuilder, FeatureRule, IsPremium,
-    Limit, TierGrants, Usage, UsageError, Used,
+    AddOn, Builder, By, Catalog, Clock, Entitlements, EntitlementsBuilder, FeatureRule, Limit,
+    TierGrants, UsageError, UsageSource, Used,
 };
 use jiff::Timestamp;
 
@@ -136,7 +137,7 @@ pub(crate) struct Meter {
 struct NoMetric(String);
 
 #[async_trait]
-impl Usage for Meter {
+impl UsageSource for Meter {
     async fn used(&self, _subject: &str, metric: &str) -> Result<Used, UsageError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if !["boxes", "seats"].contains(&metric) {
@@ -156,10 +157,15 @@ pub(crate) struct Premium {
     pub(crate) asked: AtomicU64,
 }
 
-#[async_trait]
-impl IsPremium for Premium {
-    async fn is_premium(&self, _subject: &str) -> bool {
+impl PremiumStatus for Premium {
+    fn status<'a>(&'a self, _user: &'a str) -> BoxFuture<'a, Status> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.granted.load(Ordering::SeqCst)
+        let granted = self.granted.load(Ordering::SeqCst);
+        let grant = granted.then(|| PremiumGrant {
+            granted_at: Timestamp::UNIX_EPOCH,
+            grantor: "ann".into(),
+            reason: None,
+        });
+        Box::pin(async move { grant.map_or(Status::No, Status::Yes) })
     }
 }

@@ -453,9 +453,13 @@ async fn ent_32_33_34_consuming_tells_what_is_used_and_left_and_denies_at_the_li
 async fn ent_36_37_the_meter_tells_of_the_metric_of_that_name_or_says_that_it_knows_none() {
     for bench in each().await {
         bench.add("api_calls", 3).await;
-        let told = Used::used(&bench.meter, "s-1", "api_calls").await.unwrap();
-        assert_eq!((told.used, &*told.unit), (3, "call"));
-        let error = Used::used(&bench.meter, "s-1", "sso").await.unwrap_err();
+        let told = crate::UsageSource::used(&bench.meter, "s-1", "api_calls")
+            .await
+            .unwrap();
+        assert_eq!((told.amount, &*told.unit), (3, "call"));
+        let error = crate::UsageSource::used(&bench.meter, "s-1", "sso")
+            .await
+            .unwrap_err();
         assert!(
             error.to_string().starts_with("unknown metric `sso`"),
             "{error}"
