@@ -48,6 +48,7 @@ mod seats;
 mod secrets;
 mod serving;
 mod signing_keys;
+mod subjects;
 mod tokens;
 mod verdaccio_suite;
 mod webhooks;

@@ -49,6 +49,7 @@ fn filled(path: &str) -> String {
         _ => "lic_00000000000000000000000000",
     };
     let path = path.replace("{id}", of).replace("{tier}", "basic");
+    let path = path.replace("{feature}", "sso");
     path.replace("{boxId}", "box_00000000000000000000000000")
 }
 
@@ -158,7 +159,11 @@ async fn every_route_stands_in_the_document_with_its_methods() {
 }
 
 /// Answered without the database.
-const NEED_NONE: [(&str, u16); 2] = [("/.well-known/jwks.json", 200), ("/livez", 200)];
+const NEED_NONE: [(&str, u16); 3] = [
+    ("/.well-known/authzen-configuration", 200),
+    ("/.well-known/jwks.json", 200),
+    ("/livez", 200),
+];
 
 /// What each operation answers, each asked for by somebody who may.
 async fn all_answers(
