@@ -53,6 +53,7 @@ mod seats;
 mod secrets;
 mod serving;
 mod signing_keys;
+mod subjects;
 mod tokens;
 mod usage;
 mod verdaccio_suite;

@@ -64,6 +64,55 @@ limits = { boxes = "unlimited" }
 requires = ["@acme/points"]
 "#;
 
+/// The same with all that can be sold beside a tier: features, limits, add-ons, a trial.
+pub const SELLING: &str = r#"
+[manifest]
+scope = "@acme"
+default-tier = "basic"
+tiers = ["basic", "growth"]
+features = ["sso", "export_csv", "ai_assist", "beta"]
+limits = ["boxes", "seats", "api_calls"]
+
+[foundation]
+leaves = ["@acme/shared"]
+
+[tier.basic]
+leaves = ["@acme/order"]
+features = { export_csv = true }
+limits = { boxes = 2, seats = 5 }
+
+[tier.growth]
+leaves = ["@acme/loyalty"]
+features = { export_csv = true, sso = true }
+limits = { boxes = 20, seats = 20, api_calls = 10_000 }
+
+[trial]
+tier = "growth"
+hours = 336
+
+[add-on.more_seats]
+features = ["sso", "export_csv"]
+limits = { seats = 50 }
+
+[add-on.few_seats]
+limits = { seats = 7 }
+
+[add-on.boxed]
+limits = { boxes = 4 }
+
+[feature.ai_assist]
+requires = ["export_csv"]
+
+[feature.beta]
+premium-only = true
+
+[package."@acme/shared"]
+[package."@acme/order"]
+[package."@acme/points"]
+[package."@acme/loyalty"]
+requires = ["@acme/points"]
+"#;
+
 /// Chance that comes out the same each time.
 pub struct Dice(u64);
 
