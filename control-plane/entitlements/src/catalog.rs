@@ -2,6 +2,7 @@
 //! trial, and rules of features. Code or a manifest, never data (ENT-49).
 
 mod build;
+mod error;
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use manifest::{Limit, TierSets};
 use crate::bits::Bits;
 use crate::names::{Kind, UnknownName};
 
-pub use build::{Builder, CatalogError, TierGrants};
+pub use build::{Builder, TierGrants};
+pub use error::CatalogError;
 
 pub(crate) type Names = IndexSet<Arc<str>, foldhash::quality::RandomState>;
 

@@ -1,11 +1,13 @@
 //! New, empty databases, one for each test.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use entitlements::sql::Link;
+use entitlements::driver::{Driver, Memory, Postgres, Sqlite};
+use entitlements::sql::{Link, Prefix};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
 use tempfile::TempDir;
 
 /// A connection to a database of its own.
@@ -36,8 +38,76 @@ impl Connection {
     }
 }
 
+/// A driver that keeps nothing yet, and how to open it once more.
+pub(crate) struct Place {
+    pub(crate) name: &'static str,
+    kept: Kept,
+}
+
+enum Kept {
+    Memory(Memory),
+    Sqlite(TempDir),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Place {
+    /// One for each driver.
+    pub(crate) async fn each() -> [Self; 3] {
+        let place = |name, kept| Self { name, kept };
+        [
+            place("memory", Kept::Memory(Memory::new())),
+            place("sqlite", Kept::Sqlite(TempDir::new().unwrap())),
+            Self::postgres().await,
+        ]
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self {
+            name: "postgres",
+            kept: Kept::Postgres(Box::new(new_postgres().await)),
+        }
+    }
+
+    /// How many connections listen for changes on this PostgreSQL.
+    pub(crate) async fn listeners(&self) -> i64 {
+        self.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'").await
+    }
+
+    /// Ends all connections that listen.
+    pub(crate) async fn cut_listeners(&self) {
+        let cut = self.count("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'").await;
+        assert!(cut > 0);
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        let Kept::Postgres(options) = &self.kept else {
+            panic!("it is not PostgreSQL");
+        };
+        let mut connection = options.connect().await.unwrap();
+        let counted = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+        connection.close().await.unwrap();
+        counted.unwrap()
+    }
+
+    /// A driver over what is kept here, as another process would open it.
+    pub(crate) async fn open(&self) -> Arc<dyn Driver> {
+        match &self.kept {
+            Kept::Memory(memory) => Arc::new(memory.clone()),
+            Kept::Sqlite(dir) => {
+                let file = dir.path().join("entitlements.db");
+                Arc::new(Sqlite::open(file, Prefix::default()).await.unwrap())
+            }
+            Kept::Postgres(options) => {
+                let url = options.to_url_lossy();
+                let driver = Postgres::connect(url.as_str(), Prefix::default()).await;
+                Arc::new(driver.unwrap())
+            }
+        }
+    }
+}
+
 /// A new database on the server that `ci/postgres` started.
-pub(crate) async fn new_postgres() -> PgConnectOptions {
+async fn new_postgres() -> PgConnectOptions {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let server = std::env::var("TOLLGATE_TEST_POSTGRES_URL").expect(
         "TOLLGATE_TEST_POSTGRES_URL names no PostgreSQL; run `ci/test`, or `ci/postgres start DIR` and set it",
