@@ -12,11 +12,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use entitlements::premium::{BoxFuture, MemoryPremium, PremiumClaims, PremiumGrant};
-use entitlements::tier::{
-    TierBackend, TierError, TierInfo, TierLayer, TierResolver, require_premium,
-};
-use entitlements::{Catalog, Clock, Limit, Overrides, Stored, Switches, TierGrants, resolve};
+use entitlements::driver::Memory;
+use entitlements::premium::{MemoryPremium, PremiumClaims, PremiumGrant};
+use entitlements::tier::{TierError, TierInfo, TierLayer, TierResolver, require_premium};
+use entitlements::{By, Catalog, Clock, Entitlements, Limit, Overrides, TierGrants};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -44,40 +43,12 @@ fn catalog() -> Result<Catalog> {
 }
 
 /// What was sold: `acme` has the higher tier, `corner-shop` one more project than its tier says.
-fn customers() -> HashMap<String, Stored> {
-    let acme = Stored {
-        tier: Some("growth".into()),
-        ..Stored::nothing_of("acme")
-    };
-    let corner_shop = Stored {
-        overrides: Overrides::default().limit("projects", Limit::Count(3)),
-        ..Stored::nothing_of("corner-shop")
-    };
-    let customers = [acme, corner_shop];
-    customers
-        .map(|customer| (customer.subject.clone(), customer))
-        .into()
-}
-
-/// Finds the tier of a customer.
-struct Customers {
-    catalog: Catalog,
-    known: HashMap<String, Stored>,
-    clock: Clock,
-}
-
-impl TierBackend for Customers {
-    fn resolve<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<TierInfo, TierError>> {
-        Box::pin(async move {
-            let stored = match self.known.get(owner) {
-                Some(stored) => stored,
-                None => &Stored::nothing_of(owner),
-            };
-            let effective = resolve(&self.catalog, stored, &Switches::default());
-            let effective = Arc::new(effective.map_err(TierError::fault)?);
-            Ok(TierInfo::settled(effective, false, self.clock.now()))
-        })
-    }
+async fn sell(entitlements: &Entitlements) -> Result<()> {
+    let friend = By::hand("grace").because("the first customer");
+    entitlements.assign("acme", "growth", friend).await?;
+    let one_more = Overrides::default().limit("projects", Limit::Count(3));
+    entitlements.override_("corner-shop", one_more).await?;
+    Ok(())
 }
 
 /// How many projects each customer has.
@@ -100,15 +71,17 @@ impl Projects {
 
 /// All of it. Names that the catalog does not have stop it here.
 async fn service(clock: Clock) -> Result<Router> {
-    let catalog = catalog()?;
-    let backend = Customers {
-        catalog: catalog.clone(),
-        known: customers(),
-        clock: clock.clone(),
-    };
-    let tiers = TierLayer::new(TierResolver::new(backend), customer)
-        .with_default(TierInfo::of_default_tier(&catalog)?);
-    let guards = tiers.guards(&catalog)?;
+    // Kept in memory here; SQLite and PostgreSQL are drivers too.
+    let entitlements = Entitlements::builder(Arc::new(Memory::new()), catalog()?)
+        .clock(clock.clone())
+        .build();
+    entitlements.setup().await?;
+    sell(&entitlements).await?;
+
+    let catalog = entitlements.catalog();
+    let tiers = TierLayer::new(TierResolver::new(entitlements.clone()), customer)
+        .with_default(TierInfo::of_default_tier(catalog)?);
+    let guards = tiers.guards(catalog)?;
 
     let premium = Arc::new(MemoryPremium::default());
     let grant = PremiumGrant {

@@ -83,10 +83,8 @@ impl Cache {
         if self.life <= SignedDuration::ZERO {
             return read.await;
         }
-        if let Some(entry) = self.entries.get(subject)
-            && self.is_good(&entry, now)
-        {
-            return Ok(entry.effective);
+        if let Some(effective) = self.kept(subject, now) {
+            return Ok(effective);
         }
         let flight = Flight {
             subject: subject.into(),
@@ -112,6 +110,12 @@ impl Cache {
             })
             .await
             .clone()
+    }
+
+    /// What is kept of the subject, as long as it is good.
+    pub(crate) fn kept(&self, subject: &str, now: Timestamp) -> Option<Arc<Effective>> {
+        let entry = self.entries.get(subject)?;
+        self.is_good(&entry, now).then_some(entry.effective)
     }
 
     /// Has nothing be good any more that was read, or is being read, of what has changed.

@@ -2,6 +2,8 @@
 
 mod builder;
 mod error;
+#[cfg(feature = "tower")]
+mod tier;
 mod write;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 mod guards;
 mod info;
 mod layer;
+mod library;
 mod premium;
 mod start;
 
