@@ -1,6 +1,6 @@
 //! Overrides, add-ons and switches (one suite for all drivers, ENT-48).
 
-use entitlements::{Catalog, Entitlements, Limit, Overrides, TierGrants};
+use entitlements::{By, Catalog, Entitlements, Limit, Overrides, TierGrants};
 use tokio::task::JoinSet;
 
 use crate::world::World;
@@ -175,5 +175,33 @@ async fn kum_47_to_51_54_a_switch_takes_from_all_and_tells_what_it_was() {
             .map(|s| (s.feature.as_str(), s.on, s.version))
             .collect();
         assert_eq!(listed, [("labs", true, 1), ("sso", true, 3)]);
+    }
+}
+
+#[tokio::test]
+async fn changes_of_one_subject_follow_one_another() {
+    for world in World::each().await {
+        let mut running = JoinSet::new();
+        for at in 0..40 {
+            let all = world.entitlements.clone();
+            running.spawn(async move {
+                let set = Overrides::default()
+                    .feature("sso", true)
+                    .feature("labs", true)
+                    .limit("boxes", Limit::Count(at));
+                all.override_("acme", set).await?;
+                all.clear_override_keys("acme", &["labs", "boxes", "sso"])
+                    .await?;
+                all.set_add_ons("acme", &["few", "many"]).await?;
+                all.clear_override("acme").await?;
+                all.assign("acme", "growth", By::hand("ann")).await
+            });
+        }
+        let mut first = 0;
+        while let Some(done) = running.join_next().await {
+            first += usize::from(done.unwrap().unwrap().is_none());
+        }
+        // Each assignment but the first knows the one that it replaced.
+        assert_eq!(first, 1, "{}", world.place.name);
     }
 }
