@@ -170,7 +170,13 @@ async fn writes(plane: &Plane) -> Vec<Write> {
 
 /// Routes of other chapters, which have stories of their own. A batch of downloads has its own id.
 fn told_elsewhere(path: &str) -> bool {
-    let elsewhere = ["/v1/signing-keys", "/v1/webhooks", "/v1/gate/downloads"];
+    let elsewhere = [
+        "/v1/signing-keys",
+        "/v1/webhooks",
+        "/v1/gate/downloads",
+        "/v1/subjects/{id}/check",
+        "/v1/subjects/{id}/usage",
+    ];
     elsewhere.iter().any(|begin| path.starts_with(begin))
 }
 

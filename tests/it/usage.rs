@@ -252,17 +252,31 @@ async fn met_3_5_7_what_is_not_good_is_refused_whole_and_says_why() {
                 (&json!(repeated), &json!(used))
             );
         }
-        let mut answers = Vec::new();
-        for _ in 0..2 {
-            let body = json!({ "events": [{ "metric": "api_calls" }] }).to_string();
-            let path = "/v1/subjects/c-1/usage";
-            let mut request = json_request(Method::POST, path, Some(&app.token), body);
-            request
-                .headers_mut()
-                .insert("idempotency-key", "req-1".parse().unwrap());
-            answers.push(plane.send(request).await.text);
+        for (token, path, body) in [
+            (
+                &app.token,
+                "usage",
+                json!({ "events": [{ "metric": "api_calls" }] }),
+            ),
+            (
+                &app.token,
+                "check",
+                json!({ "limit": "mails", "consume": true }),
+            ),
+            (&plane.admin, "usage/rebuild", json!({})),
+        ] {
+            let mut answers = Vec::new();
+            for _ in 0..2 {
+                let path = format!("/v1/subjects/c-1/{path}");
+                let mut request = json_request(Method::POST, &path, Some(token), body.to_string());
+                let key = path.replace('/', "-").parse().unwrap();
+                request.headers_mut().insert("idempotency-key", key);
+                answers.push(plane.send(request).await);
+            }
+            assert_eq!(answers[0].text, answers[1].text);
+            assert_eq!(answers[1].headers["idempotency-replayed"], "true", "{path}");
         }
-        assert_eq!(answers[0], answers[1]);
+        assert_eq!(app.usage("").await["mails"], 1);
         assert_eq!(app.usage("").await["api_calls"], 2);
     }
 }

@@ -1,7 +1,10 @@
 //! The meter over a pool of connections.
 
+use std::sync::Arc;
+
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Meter, MeterError, Metrics, Store};
 use crate::Clock;
@@ -18,7 +21,9 @@ pub(super) struct Pool {
 
 #[derive(Clone)]
 pub(super) enum Engine {
-    Sqlite(SqlitePool),
+    /// One changes it at a time. Those that wait do so here, in turn: in SQLite they would try
+    /// again and again, and some would give up.
+    Sqlite(SqlitePool, Arc<Mutex<()>>),
     Postgres(PgPool),
 }
 
@@ -29,7 +34,7 @@ pub(super) struct Change {
 }
 
 enum Begun {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Transaction<'static, Sqlite>, OwnedMutexGuard<()>),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -47,7 +52,7 @@ enum Lent {
 impl Meter {
     /// Counts in an SQLite database.
     pub fn sqlite(metrics: Metrics, pool: SqlitePool, prefix: &Prefix, clock: Clock) -> Self {
-        Self::sql(metrics, Engine::Sqlite(pool), prefix, clock)
+        Self::sql(metrics, Engine::Sqlite(pool, Arc::default()), prefix, clock)
     }
 
     /// Counts in a PostgreSQL database.
@@ -83,7 +88,10 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Change, MeterError> {
         let transaction = match &self.engine {
             // A deferred transaction that reads first fails at once when another one writes.
-            Engine::Sqlite(pool) => Begun::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Engine::Sqlite(pool, turn) => {
+                let turn = Arc::clone(turn).lock_owned().await;
+                Begun::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?, turn)
+            }
             Engine::Postgres(pool) => Begun::Postgres(pool.begin().await?),
         };
         let tables = self.tables.clone();
@@ -95,7 +103,7 @@ impl Pool {
 
     pub(super) async fn read(&self) -> Result<Reading, MeterError> {
         let connection = match &self.engine {
-            Engine::Sqlite(pool) => Lent::Sqlite(pool.acquire().await?),
+            Engine::Sqlite(pool, _) => Lent::Sqlite(pool.acquire().await?),
             Engine::Postgres(pool) => Lent::Postgres(pool.acquire().await?),
         };
         let tables = self.tables.clone();
@@ -106,7 +114,7 @@ impl Pool {
 impl Change {
     pub(super) fn link(&mut self) -> Link<'_> {
         match &mut self.transaction {
-            Begun::Sqlite(transaction) => Link::Sqlite(transaction),
+            Begun::Sqlite(transaction, _) => Link::Sqlite(transaction),
             Begun::Postgres(transaction) => Link::Postgres(transaction),
         }
     }
@@ -118,7 +126,7 @@ impl Change {
 
     pub(super) async fn commit(self) -> Result<(), MeterError> {
         match self.transaction {
-            Begun::Sqlite(transaction) => transaction.commit().await?,
+            Begun::Sqlite(transaction, _turn) => transaction.commit().await?,
             Begun::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())
