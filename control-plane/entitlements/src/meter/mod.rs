@@ -26,7 +26,6 @@ mod event;
 mod ledger;
 mod memory;
 mod metrics;
-mod port;
 mod rows;
 #[cfg(feature = "sql")]
 pub mod sql;
@@ -43,7 +42,6 @@ pub use event::{
 pub use ledger::Ledger;
 pub use memory::Memory;
 pub use metrics::{Metrics, MetricsBuilder, MetricsError};
-pub use port::{Used, UsedOf};
 pub use rows::Rows;
 pub use store::Meter;
 pub use window::{NoWindow, Stretch, Window};

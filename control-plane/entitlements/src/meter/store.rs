@@ -5,15 +5,17 @@ mod pool;
 
 use std::fmt;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use manifest::Limit;
 
+#[cfg(feature = "sql")]
+use super::Amount;
 use super::{
-    Checked, Consumed, Event, Ledger, Memory, MeterError, Metrics, Receipt, Recorded, Usage, Used,
-    UsedOf, Window,
+    Checked, Consumed, Event, Ledger, Memory, MeterError, Metrics, Receipt, Recorded, Usage, Window,
 };
-use crate::Clock;
 use crate::caps::{Cap, Wrapped};
+use crate::{Clock, UsageError, Used};
 
 /// Counts what subjects use. Cheap to clone.
 #[derive(Clone)]
@@ -126,6 +128,13 @@ impl Meter {
         limit: Limit,
     ) -> Result<Consumed, MeterError> {
         let now = self.clock.now();
+        #[cfg(feature = "sql")]
+        if self.is_one_statement(event) {
+            // Nobody waits for a row that is held from one exchange to the next.
+            return read!(self, |ledger| ledger
+                .check_and_consume(subject, event, limit, now)
+                .await);
+        }
         change!(self, |ledger| ledger
             .check_and_consume(subject, event, limit, now)
             .await)
@@ -234,13 +243,14 @@ impl Meter {
     }
 }
 
-impl Used for Meter {
-    type Error = MeterError;
-
-    async fn used(&self, subject: &str, metric: &str) -> Result<UsedOf, MeterError> {
-        let usage = Self::used(self, subject, metric, None).await?;
-        Ok(UsedOf {
-            used: usage.used,
+/// A limit counts the metric of its name (ENT-36).
+#[async_trait]
+impl crate::Usage for Meter {
+    async fn used(&self, subject: &str, metric: &str) -> Result<Used, UsageError> {
+        let usage = Self::used(self, subject, metric, None).await;
+        let usage = usage.map_err(UsageError::new)?;
+        Ok(Used {
+            amount: usage.used,
             unit: usage.unit,
         })
     }

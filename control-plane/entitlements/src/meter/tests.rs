@@ -128,7 +128,10 @@ async fn everything_can_be_asked_from_any_task() {
             .await
             .unwrap();
         assert_eq!(
-            Used::used(&meter, "s-1", "api_calls").await.unwrap().used,
+            crate::Usage::used(&meter, "s-1", "api_calls")
+                .await
+                .unwrap()
+                .amount,
             3
         );
     }
