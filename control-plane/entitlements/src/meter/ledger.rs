@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use manifest::{Aggregate, Limit, Metric};
 
 use super::event::Checkable;
-use super::rows::{EventRow, KeyRow, Place, Rise, Rows};
+use super::rows::{KeyRow, NewEvent, Place, Rise, Rows};
 use super::window::time;
 use super::{Amount, Consumed, Event, MeterError, Metrics, Receipt, Recorded, Stretch};
 use crate::caps::{Cap, CapState};
@@ -294,20 +294,13 @@ impl<'m, R: Rows> Ledger<'m, R> {
             // Who takes nothing takes it also from what is used up.
             ceiling: if is_new { ceiling } else { i64::MAX },
         };
-        let Some(raised) = self.rows.raise(&placed.place, rise).await? else {
-            return Ok(None);
-        };
-        let row = EventRow {
-            at: event.at,
-            rule: placed.place.rule.clone(),
-            nth: raised.nth,
+        let new = NewEvent {
             quantity: event.quantity,
-            value: event.value.map(ToOwned::to_owned),
+            value: event.value,
+            recorded_at: now.as_microsecond(),
         };
-        self.rows
-            .add_event(&placed.place, &row, now.as_microsecond())
-            .await?;
-        Ok(Some((raised.value, raised.nth)))
+        let counted = self.rows.count(&placed.place, rise, &new).await?;
+        Ok(counted.map(|raised| (raised.value, raised.nth)))
     }
 }
 

@@ -92,6 +92,17 @@ pub struct EventRow {
     pub(super) value: Option<String>,
 }
 
+/// An event that is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct NewEvent<'e> {
+    /// How much.
+    pub(super) quantity: i64,
+    /// Which one.
+    pub(super) value: Option<&'e str>,
+    /// When it is recorded.
+    pub(super) recorded_at: i64,
+}
+
 /// An answer of a store.
 pub(super) type Answer<T> = Result<T, MeterError>;
 
@@ -128,6 +139,18 @@ pub trait Rows: Send {
         place: &Place,
         rise: Rise,
     ) -> impl Future<Output = Answer<Option<Raised>>> + Send;
+    /// Takes an event into an aggregate and keeps it, unless that would pass the ceiling.
+    fn count(
+        &mut self,
+        place: &Place,
+        rise: Rise,
+        event: &NewEvent<'_>,
+    ) -> impl Future<Output = Answer<Option<Raised>>> + Send
+    where
+        Self: Sized,
+    {
+        count_in_two(self, place, rise, event)
+    }
     /// Takes a quantity out of a sum.
     fn lower(&mut self, place: &Place, quantity: i64) -> impl Future<Output = Answer<()>> + Send;
     /// An aggregate, 0 where nothing was recorded (KUM-57).
@@ -185,4 +208,25 @@ pub trait Rows: Send {
         last_at: i64,
         nth: i64,
     ) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Takes an event into an aggregate, then keeps it.
+pub(super) async fn count_in_two<R: Rows>(
+    rows: &mut R,
+    place: &Place,
+    rise: Rise,
+    event: &NewEvent<'_>,
+) -> Answer<Option<Raised>> {
+    let Some(raised) = rows.raise(place, rise).await? else {
+        return Ok(None);
+    };
+    let row = EventRow {
+        at: rise.at,
+        rule: place.rule.clone(),
+        nth: raised.nth,
+        quantity: event.quantity,
+        value: event.value.map(ToOwned::to_owned),
+    };
+    rows.add_event(place, &row, event.recorded_at).await?;
+    Ok(Some(raised))
 }

@@ -14,7 +14,7 @@ use manifest::Aggregate;
 use sqlx::AssertSqlSafe;
 
 use super::MeterError;
-use super::rows::{Answer, EventRow, KeyRow, Place, Raised, Rise, Rows};
+use super::rows::{Answer, EventRow, KeyRow, NewEvent, Place, Raised, Rise, Rows, count_in_two};
 use crate::on;
 use crate::sql::{Link, Prefix};
 use statements::Statements;
@@ -154,10 +154,8 @@ impl Rows for SqlRows<'_> {
         let Rise { quantity, at, .. } = rise;
         let row = match rise.aggregate {
             Aggregate::Sum | Aggregate::Unique => {
-                // What may be there already.
-                let room = match rise.ceiling.checked_sub(quantity) {
-                    Some(room) if room >= 0 => room,
-                    _ => return Ok(None),
+                let Some(room) = room(rise) else {
+                    return Ok(None);
                 };
                 query!(
                     self,
@@ -195,6 +193,40 @@ impl Rows for SqlRows<'_> {
                 at
             )?,
         };
+        Ok(row.map(|(value, nth)| Raised { value, nth }))
+    }
+
+    async fn count(
+        &mut self,
+        place: &Place,
+        rise: Rise,
+        event: &NewEvent<'_>,
+    ) -> Answer<Option<Raised>> {
+        let is_sum = matches!(rise.aggregate, Aggregate::Sum | Aggregate::Unique);
+        let Link::Postgres(connection) = self.link.again() else {
+            return count_in_two(self, place, rise, event).await;
+        };
+        if !is_sum {
+            return count_in_two(self, place, rise, event).await;
+        }
+        let Some(room) = room(rise) else {
+            return Ok(None);
+        };
+        // One exchange in place of two, for as long as the aggregate is held.
+        let sql = std::sync::Arc::clone(&self.tables.0.add_with_event);
+        let row = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(sql))
+            .bind(&place.subject)
+            .bind(&*place.metric)
+            .bind(&place.rule)
+            .bind(place.from)
+            .bind(rise.quantity)
+            .bind(rise.at)
+            .bind(room)
+            .bind(event.quantity)
+            .bind(event.value)
+            .bind(event.recorded_at)
+            .fetch_optional(connection)
+            .await?;
         Ok(row.map(|(value, nth)| Raised { value, nth }))
     }
 
@@ -456,6 +488,12 @@ impl Rows for SqlRows<'_> {
         )?;
         Ok(())
     }
+}
+
+/// The most that an aggregate may be before it is raised so far; none where no sum fits.
+fn room(rise: Rise) -> Option<i64> {
+    let room = rise.ceiling.checked_sub(rise.quantity)?;
+    (room >= 0).then_some(room)
 }
 
 /// An aggregate that the database made, unless it found no number for it.

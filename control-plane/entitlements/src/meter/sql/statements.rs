@@ -129,6 +129,15 @@ statements! {
     drop_value: concat!("DELETE FROM {p}_usage_values WHERE ", one!(), " AND value = $5");
     // The condition is weighed on the row as it is once it is locked.
     add: concat!(raise!("u.value + excluded.value"), " WHERE u.value <= $7 RETURNING value, events");
+    // Of PostgreSQL alone.
+    add_with_event: concat!(
+        "WITH raised AS (",
+        raise!("u.value + excluded.value"),
+        " WHERE u.value <= $7 RETURNING value, events), kept AS (INSERT INTO {p}_usage_events \
+         (subject, metric, at, rule, nth, quantity, value, recorded_at) \
+         SELECT $1, $2, $6, $3, raised.events, CAST($8 AS BIGINT), CAST($9 AS TEXT), \
+         CAST($10 AS BIGINT) FROM raised) SELECT value, events FROM raised"
+    );
     raise_max: concat!(
         raise!("CASE WHEN excluded.value > u.value THEN excluded.value ELSE u.value END"),
         " RETURNING value, events"

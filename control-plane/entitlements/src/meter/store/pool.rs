@@ -6,7 +6,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{Meter, MeterError, Metrics, Store};
+use super::{Amount, Event, Meter, MeterError, Metrics, Store};
 use crate::Clock;
 use crate::meter::sql::{self, SqlRows, Tables};
 use crate::sql::{Link, Prefix};
@@ -81,6 +81,18 @@ impl Meter {
             store,
             clock,
         }
+    }
+}
+
+impl Meter {
+    /// Whether an event is counted and kept by one statement, which needs no transaction around
+    /// it. That a soft hit is marked after it is no harm: the next one would be.
+    pub(super) fn is_one_statement(&self, event: &Event) -> bool {
+        let Store::Sql(pool) = &self.store else {
+            return false;
+        };
+        let is_quantity = matches!(event.amount, Amount::Quantity(_));
+        matches!(pool.engine, Engine::Postgres(_)) && event.key.is_none() && is_quantity
     }
 }
 

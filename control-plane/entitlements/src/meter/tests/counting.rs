@@ -450,18 +450,44 @@ async fn ent_32_33_34_consuming_tells_what_is_used_and_left_and_denies_at_the_li
 }
 
 #[tokio::test]
-async fn ent_36_37_the_meter_tells_of_the_metric_of_that_name_or_says_that_it_knows_none() {
+async fn ent_32_33_34_36_37_a_limit_of_entitlements_counts_the_metric_of_its_name() {
+    use crate::{By, Catalog, Entitlements, TierGrants};
     for bench in each().await {
+        let catalog = Catalog::builder()
+            .tier(
+                TierGrants::new("basic")
+                    .limit("api_calls", Limit::Count(3))
+                    .limit("sso", Limit::Count(1)),
+            )
+            .tier(TierGrants::new("growth").limit("api_calls", Limit::Unlimited))
+            .default_tier("basic")
+            .build()
+            .unwrap();
+        let driver = Arc::new(crate::driver::Memory::new());
+        let builder = Entitlements::builder(driver, catalog);
+        let entitlements = builder.usage(Arc::new(bench.meter.clone())).build();
+        let check = async || {
+            let check = entitlements.check("s-1", "api_calls").await.unwrap();
+            assert_eq!((&*check.unit, &*check.feature), ("call", "api_calls"));
+            (check.allowed, check.used, check.remaining, check.limit)
+        };
+        assert_eq!(check().await, (true, 0, Some(3), Limit::Count(3)));
         bench.add("api_calls", 3).await;
-        let told = crate::UsageSource::used(&bench.meter, "s-1", "api_calls")
+        assert_eq!(check().await, (false, 3, Some(0), Limit::Count(3)));
+        bench.add("api_calls", 4).await;
+        assert_eq!(check().await, (false, 7, Some(0), Limit::Count(3)));
+        entitlements
+            .assign("s-1", "growth", By::hand("ann"))
             .await
             .unwrap();
-        assert_eq!((told.amount, &*told.unit), (3, "call"));
-        let error = crate::UsageSource::used(&bench.meter, "s-1", "sso")
+        assert_eq!(check().await, (true, 7, None, Limit::Unlimited));
+        let error = entitlements
+            .check("s-1", "sso")
             .await
-            .unwrap_err();
+            .unwrap_err()
+            .to_string();
         assert!(
-            error.to_string().starts_with("unknown metric `sso`"),
+            error.starts_with("unknown metric `sso`; the metrics are"),
             "{error}"
         );
     }
