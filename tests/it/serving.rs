@@ -113,6 +113,57 @@ async fn wrong_settings_say_what_to_do() {
 }
 
 #[tokio::test]
+async fn prices_of_stripe_that_cannot_work_refuse_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let manifest = write(dir.path(), "tiers.toml", COMMERCE);
+    let secret = write(dir.path(), "secret", "whsec_1\n");
+    let empty = write(dir.path(), "empty", "\n");
+    let gold = write(
+        dir.path(),
+        "gold.toml",
+        "[stripe-prices]\nprice_1 = 'growth'\nprice_2 = 'gold'\n",
+    );
+    let file = "--stripe-webhook-secret-file";
+    for (arguments, parts) in [
+        (
+            &[file, &secret, "--config", &gold][..],
+            &["`price_2`", "`gold`", "`basic`, `growth`, `enterprise`"][..],
+        ),
+        (
+            &[file, &secret, "--stripe-prices", "price_1=gold"],
+            &["`gold`", "`basic`"],
+        ),
+        (&[file, &secret], &["`stripe-prices`", "belong together"]),
+        (
+            &["--stripe-prices", "price_1=growth"],
+            &["`stripe-webhook-secret-file`"],
+        ),
+        (
+            &[file, &empty, "--stripe-prices", "price_1=growth"],
+            &["1 to 4 secrets"],
+        ),
+        (
+            &[file, "no-such-file", "--stripe-prices", "price_1=growth"],
+            &["`no-such-file`"],
+        ),
+    ] {
+        let mut command = serve(&data, &manifest);
+        command.args(arguments);
+        let text = fails(command).await;
+        for part in parts {
+            assert!(text.contains(part), "{arguments:?}: {text}");
+        }
+        assert!(!text.contains("whsec_"), "{text}");
+    }
+    let mut both = serve(&data, &manifest);
+    both.args([file, &secret, "--stripe-prices", "price_1=growth"]);
+    both.env("TOLLGATE_STRIPE_WEBHOOK_SECRET", "whsec_2");
+    assert!(fails(both).await.contains("give one"));
+    assert!(!data.exists(), "something was written");
+}
+
+#[tokio::test]
 async fn a_second_process_stays_out_of_the_data_directory() {
     let tollgate = Tollgate::start(COMMERCE).await;
     let dir = tempfile::tempdir().unwrap();

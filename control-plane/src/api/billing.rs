@@ -28,7 +28,7 @@ const BODY_BYTES_MAX: usize = 512 * 1024;
 /// An event was taken.
 #[derive(Serialize, ToSchema)]
 #[schema(as = BillingEventReceived)]
-pub(super) struct Received {
+pub(super) struct Reply {
     /// Always true.
     received: bool,
     /// Whether it changes nothing.
@@ -76,7 +76,7 @@ pub(super) struct EventBody {
 /// Its signature is the credential. An event that comes again, late or out of order does no harm.
 #[utoipa::path(post, path = "/v1/billing/stripe/webhook", operation_id = "takeStripeEvent",
     tag = "billing", security(()), params(SignatureParam), request_body = EventBody,
-    responses((status = 200, body = Received), WriteProblems))]
+    responses((status = 200, body = Reply), WriteProblems))]
 pub(super) async fn take(
     State(app): State<App>,
     request_id: RequestId,
@@ -112,7 +112,7 @@ pub(super) async fn take(
         Ok(told) => take_told(&app, &request_id, told).await?,
         Err(irrelevant) => Some(irrelevant.as_str()),
     };
-    shown(&Received {
+    shown(&Reply {
         received: true,
         ignored: ignored.is_some(),
         reason: ignored,

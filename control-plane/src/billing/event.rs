@@ -250,3 +250,155 @@ fn id(member: &'static str, text: String) -> Result<String, Unreadable> {
         (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     good.then_some(text).ok_or(Unreadable::Value(member))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn envelope(kind: &str, object: &Value) -> Envelope {
+        let event =
+            json!({ "id": "evt_1", "type": kind, "created": 7, "data": { "object": object } });
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn read(kind: &str, object: &Value) -> Result<Told, Irrelevant> {
+        envelope(kind, object).read().unwrap()
+    }
+
+    fn read_standing(kind: &str, object: &Value) -> Standing {
+        match read(kind, object).unwrap().news {
+            News::Standing(standing) => standing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const UPDATED: &str = "customer.subscription.updated";
+
+    #[test]
+    fn kum_26_every_status_of_stripe_has_one_of_ours() {
+        for (word, status) in [
+            ("active", Status::Active),
+            ("trialing", Status::Trialing),
+            ("past_due", Status::PastDue),
+            ("unpaid", Status::PastDue),
+            ("paused", Status::PastDue),
+            ("incomplete", Status::Incomplete),
+            ("incomplete_expired", Status::Incomplete),
+            ("canceled", Status::Canceled),
+            ("something_new", Status::Incomplete),
+            ("", Status::Incomplete),
+        ] {
+            let standing = read_standing(UPDATED, &json!({ "id": "sub_1", "status": word }));
+            assert_eq!(standing.status, status, "{word}");
+            let gives = ["active", "trialing"].contains(&word);
+            assert_eq!(standing.status.gives(), gives, "kum_17: {word}");
+        }
+        let deleted = json!({ "id": "sub_1", "status": "active" });
+        let deleted = read_standing("customer.subscription.deleted", &deleted);
+        assert_eq!(deleted.status, Status::Canceled);
+    }
+
+    #[test]
+    fn both_shapes_of_a_subscription_are_read() {
+        let newer = json!({
+            "id": "sub_1", "status": "active", "metadata": { "tollgate_customer_id": "c-1", "x": "y" },
+            "items": { "data": [
+                { "price": { "id": "price_1" }, "current_period_end": 100 },
+                { "price": { "id": "price_2" }, "current_period_end": 200 },
+            ] },
+        });
+        let older = json!({
+            "id": "sub_1", "status": "active", "metadata": { "tollgate_customer_id": "c-1" },
+            "current_period_end": 200,
+            "items": { "data": [{ "price": { "id": "price_1" } }, { "price": { "id": "price_2" } }] },
+        });
+        for object in [newer, older] {
+            let standing = read_standing(UPDATED, &object);
+            assert_eq!(standing.customer_id.as_deref(), Some("c-1"));
+            assert_eq!(standing.prices, ["price_1", "price_2"]);
+            assert_eq!(standing.period_end, Timestamp::from_second(200).ok());
+            assert!(!standing.is_first);
+        }
+    }
+
+    #[test]
+    fn invoices_tell_of_their_subscription_where_they_are_about_it() {
+        let parent = json!({ "subscription_details": { "subscription": "sub_1" } });
+        let of = |reason: &str| json!({ "created": 5, "billing_reason": reason, "parent": parent });
+        for (object, subscription) in [
+            (
+                json!({ "created": 5, "subscription": "sub_1" }),
+                Some("sub_1"),
+            ),
+            (
+                json!({ "created": 5, "subscription": null, "parent": parent }),
+                Some("sub_1"),
+            ),
+            (of("subscription_cycle"), Some("sub_1")),
+            (of("subscription_create"), Some("sub_1")),
+            (of("subscription_update"), None),
+            (of("manual"), None),
+            (json!({ "created": 5 }), None),
+            (
+                json!({ "created": 5, "parent": { "quote_details": {} } }),
+                None,
+            ),
+        ] {
+            let told = read("invoice.payment_failed", &object);
+            let named = told.as_ref().map(|told| told.subscription.as_str());
+            assert_eq!(named.ok(), subscription, "{object}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_customer_of_ours_names_none() {
+        for name in ["", "a\u{0}b", &"x".repeat(201)] {
+            let metadata = json!({ "tollgate_customer_id": name });
+            let object = json!({ "id": "sub_1", "status": "active", "metadata": metadata });
+            assert_eq!(read_standing(UPDATED, &object).customer_id, None);
+            let checkout = json!({ "subscription": "sub_1", "client_reference_id": name });
+            let read = read("checkout.session.completed", &checkout);
+            assert_eq!(read, Err(Irrelevant::NoCustomer));
+        }
+        let once = json!({ "subscription": null, "client_reference_id": "c-1" });
+        let once = read("checkout.session.completed", &once);
+        assert_eq!(once, Err(Irrelevant::NoSubscription));
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_member() {
+        for (object, text) in [
+            (json!({ "status": "active" }), "missing field `id`"),
+            (json!({ "id": "sub_1" }), "missing field `status`"),
+            (
+                json!({ "id": "sub 1", "status": "active" }),
+                "`data.object.id`",
+            ),
+            (json!([]), "data.object"),
+            (
+                json!({ "id": "sub_1", "status": "active", "items": { "data": [{ "price": 7 }] } }),
+                "`data.object.items.data[0].price`",
+            ),
+            (
+                json!({ "id": "sub_1", "status": "active", "current_period_end": i64::MAX }),
+                "current_period_end",
+            ),
+        ] {
+            let error = envelope(UPDATED, &object).read().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_events_do_not_matter_whatever_they_hold() {
+        for kind in [
+            "customer.subscription.trial_will_end",
+            "charge.refunded",
+            "",
+        ] {
+            assert_eq!(read(kind, &json!(7)), Err(Irrelevant::Type));
+        }
+    }
+}
