@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use activation_token::clock::Clock;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use control_plane::embedded;
 use control_plane::operations::Operations;
+use entitlements::{By, Entitlements, Limit, Overrides};
 use registry_gate::{Gate, GateConfig, SnapshotSender};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::plane::{Answer, Plane, json_request, path_of};
-use tests::{Dice, SMALL};
+use tests::{Dice, SELLING, SMALL};
 
 const ONE: &str = "/access/v1/evaluation";
 const MANY: &str = "/access/v1/evaluations";
@@ -412,5 +414,136 @@ async fn the_answer_about_a_package_is_what_the_gate_does_with_a_token_of_that_m
             "yes",
         ];
         assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), all);
+    }
+}
+
+/// One change, made in the product and in the library.
+async fn change(plane: &Plane, library: &Entitlements, dice: &mut Dice, subject: &str) {
+    let path = |what: &str| format!("/v1/subjects/{subject}/{what}");
+    let ask = async |method: Method, path: &str, body: Value| {
+        let answer = plane.ask(method, path, &body).await;
+        assert_eq!(
+            answer.status.as_u16() / 100,
+            2,
+            "{path} {body}: {}",
+            answer.text
+        );
+    };
+    let feature = dice.one_of(&FEATURES);
+    let limit = dice.one_of(&LIMITS);
+    let tier = format!("/v1/customers/{subject}/tier");
+    match dice.roll(9) {
+        0 | 1 => {
+            let on = dice.roll(2) == 0;
+            let body = json!({ "features": { feature: on } });
+            ask(Method::PATCH, &path("overrides"), body).await;
+            let overrides = Overrides::default().feature(feature, on);
+            library.override_(subject, overrides).await.unwrap();
+        }
+        2 => {
+            let count = dice.one_of(&[None, Some(0), Some(3)]);
+            let body = json!({ "limits": { limit: count } });
+            ask(Method::PATCH, &path("overrides"), body).await;
+            let count = count.map_or(Limit::Unlimited, Limit::Count);
+            let overrides = Overrides::default().limit(limit, count);
+            library.override_(subject, overrides).await.unwrap();
+        }
+        3 => {
+            let query = format!("{}?features={feature}&limits={limit}", path("overrides"));
+            ask(Method::DELETE, &query, Value::Null).await;
+            let keys = [feature, limit];
+            library.clear_override_keys(subject, &keys).await.unwrap();
+        }
+        4 => {
+            let on = dice.roll(2) == 0;
+            let path = format!("/v1/switches/{feature}");
+            ask(Method::PUT, &path, json!({ "on": on })).await;
+            library.set_switch(feature, on, "test", None).await.unwrap();
+        }
+        5 => {
+            let sets: [&[&str]; 4] = [
+                &[],
+                &["few_seats"],
+                &["more_seats", "few_seats"],
+                &["few_seats", "boxed", "more_seats"],
+            ];
+            let names = dice.one_of(&sets);
+            ask(Method::PUT, &path("add-ons"), json!({ "addOns": names })).await;
+            library.set_add_ons(subject, names).await.unwrap();
+        }
+        6 => {
+            let name = dice.one_of(&["basic", "growth"]);
+            ask(Method::PUT, &tier, json!({ "tier": name })).await;
+            let assigned = library.assign(subject, name, By::hand("test"));
+            assigned.await.unwrap();
+        }
+        7 => {
+            // Without an assignment there is none to take back.
+            plane.ask(Method::DELETE, &tier, &Value::Null).await;
+            library.unassign(subject).await.unwrap();
+        }
+        _ => plane
+            .clock
+            .advance_seconds(3600 * i64::try_from(dice.roll(100)).unwrap()),
+    }
+}
+
+const FEATURES: [&str; 4] = ["sso", "export_csv", "ai_assist", "beta"];
+const LIMITS: [&str; 3] = ["boxes", "seats", "api_calls"];
+
+#[tokio::test]
+async fn the_answer_about_a_feature_is_the_librarys_for_the_same_state() {
+    for plane in Plane::on_each(SELLING).await {
+        let clock = plane.clock.clone();
+        let library = Entitlements::builder(
+            Arc::new(entitlements::driver::Memory::new()),
+            plane.operations.catalog.clone(),
+        );
+        let library = library
+            .clock(entitlements::Clock::by(move || clock.now()))
+            .build();
+        let subjects = ["c-1", "c-2", "c-3"];
+        for subject in subjects {
+            plane.issue(json!({ "customerId": subject })).await;
+            library.create(subject).await.unwrap();
+            plane.clock.advance_seconds(3600 * 24);
+        }
+        let dice = &mut Dice::new(7);
+        let mut yes = 0;
+        for _ in 0..60 {
+            let subject = dice.one_of(&subjects);
+            change(&plane, &library, dice, subject).await;
+            // Switches are for all.
+            let subject = dice.one_of(&subjects);
+            let features =
+                FEATURES.map(|id| json!({ "resource": { "type": "feature", "id": id } }));
+            let questions = json!({
+                "subject": { "type": "subject", "id": subject }, "action": { "name": "use" },
+                "evaluations": features,
+            });
+            let answers = plane.post(MANY, Some(&plane.admin), &questions).await;
+            assert_eq!(answers.status, 200, "{}", answers.text);
+            let standing = plane
+                .read(&format!("/v1/subjects/{subject}/entitlements"))
+                .await;
+            for (nth, feature) in FEATURES.iter().enumerate() {
+                let expected = library.can(subject, feature).await.unwrap();
+                let answer = &answers.body["evaluations"][nth];
+                assert_eq!(
+                    answer["decision"], expected,
+                    "{feature}: {answer} {standing}"
+                );
+                assert_eq!(standing["features"][feature]["on"], expected);
+                yes += usize::from(expected);
+            }
+            for limit in LIMITS {
+                let expected = match library.limit(subject, limit).await.unwrap() {
+                    Limit::Count(count) => json!(count),
+                    Limit::Unlimited => Value::Null,
+                };
+                assert_eq!(standing["limits"][limit]["limit"], expected, "{limit}");
+            }
+        }
+        assert!((40..200).contains(&yes), "{yes} of 240 says little");
     }
 }

@@ -129,6 +129,8 @@ async fn ent_21_an_override_that_breaks_a_rule_stores_nothing() {
         let (before, rows) = (plane.read(HERE).await, plane.audit_rows());
         let good = json!({ "sso": true });
         for (body, code) in [
+            (json!({}), "invalid_fields"),
+            (json!({ "features": {}, "limits": {} }), "invalid_fields"),
             (
                 json!({ "features": { "sso": true, "ssso": true } }),
                 "unknown_feature",
@@ -425,12 +427,12 @@ async fn kum_41_42_43_a_trial_gives_its_tiers_features_until_its_end_and_no_limi
             &plane,
             Method::PATCH,
             "/v1/subjects/u-1/overrides",
-            json!({}),
+            json!({ "limits": { "seats": 9 } }),
         )
         .await;
         assert_eq!(feature(&plane.read(HERE).await, "sso"), "on by trial");
         plane.clock.advance_seconds(1);
-        let over = patch(&plane, json!({})).await;
+        let over = patch(&plane, json!({ "limits": { "seats": 9 } })).await;
         assert_eq!(
             (feature(&over, "sso").as_str(), &over["trialEndsAt"]),
             ("off by tier", &Value::Null)

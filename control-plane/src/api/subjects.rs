@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use ::entitlements::Overrides;
-use ::entitlements::sql::subjects::{After, Configured};
+use ::entitlements::{After, Configured, Overrides};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ::entitlements::sql::switches::{SetSwitch, Switch};
-use ::entitlements::{OverrideError, Overrides, resolve};
+use ::entitlements::{OverrideError, Overrides, SetSwitch, Switch, resolve};
 use manifest::Limit;
 use serde_json::{Value, json};
 
@@ -15,6 +14,7 @@ use crate::domain::{Event, FieldError, License, Refusal, Requester};
 use crate::store::{Link, Recorded, Tx, customers, entitlements as rows, premium};
 
 const SUBJECT_BYTES_MAX: usize = 200;
+const NOTHING_NAMED: &str = "or `limits` must name what to override";
 
 /// Which overrides are cleared.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +74,9 @@ impl Operations {
         change: Overrides,
         reason: Option<String>,
     ) -> Result<Recorded<SubjectStanding>, Error> {
-        check_subject(subject)?;
+        let nothing = change.is_empty();
+        let nothing = nothing.then(|| FieldError::new("features", NOTHING_NAMED));
+        Refusal::unless_all_hold([subject_error(subject), nothing])?;
         let change = change.checked(&self.catalog).map_err(Refusal::from)?;
         let now = self.clock.now();
         let before = rows::load(tx.link(), subject).await?.overrides;
@@ -278,7 +280,11 @@ pub struct SwitchStanding {
 
 /// Whether this can be a subject: a customer's id, a user's, whatever the vendor goes by.
 pub(crate) fn check_subject(subject: &str) -> Result<(), Refusal> {
-    Refusal::unless_all_hold([FieldError::in_text("subject", subject, SUBJECT_BYTES_MAX)])
+    Refusal::unless_all_hold([subject_error(subject)])
+}
+
+fn subject_error(subject: &str) -> Option<FieldError> {
+    FieldError::in_text("subject", subject, SUBJECT_BYTES_MAX)
 }
 
 impl From<OverrideError> for Refusal {

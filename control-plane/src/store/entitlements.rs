@@ -3,10 +3,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use ::entitlements::sql::subjects::{After, AssignmentsIn, Configured};
-use ::entitlements::sql::switches::{SetSwitch, Switch, Switched};
+use ::entitlements::sql::subjects::AssignmentsIn;
 use ::entitlements::sql::{self, Prefix, SqlError};
-use ::entitlements::{Overrides, Stored, Switches};
+use ::entitlements::{After, Configured, Overrides, SetSwitch, Stored, Switch, Switched, Switches};
 use jiff::Timestamp;
 
 use super::{Link, StoreError, Tx, customers, on};
