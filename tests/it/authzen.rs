@@ -1,4 +1,4 @@
-//! AuthZEN: whether somebody may do something, and that the answer is what happens.
+//! `AuthZEN`: whether somebody may do something, and that the answer is what happens.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -330,7 +330,7 @@ async fn happen(plane: &Plane, dice: &mut Dice, licenses: &[Value], boxes: &[Sol
         1 | 2 => drop(plane.decide(&license, "reinstate").await),
         3 => drop(plane.decide(&license, "revoke").await),
         4 | 8 => {
-            change(json!({ "maxBoxes": dice.one_of(&[json!(1), json!(1), Value::Null]) })).await
+            change(json!({ "maxBoxes": dice.one_of(&[json!(1), json!(1), Value::Null]) })).await;
         }
         5 => change(json!({ "addOns": dice.one_of(&[json!([]), json!(["@acme/loyalty"])]) })).await,
         6 => {
