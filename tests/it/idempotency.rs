@@ -168,14 +168,16 @@ async fn writes(plane: &Plane) -> Vec<Write> {
     all
 }
 
-/// Routes of other chapters, which have stories of their own. A batch of downloads has its own id.
+/// Routes of other chapters, which have stories of their own. A batch of downloads has its own id,
+/// and so has an event of a billing provider.
 fn told_elsewhere(path: &str) -> bool {
     let elsewhere = [
-        "/v1/signing-keys",
-        "/v1/webhooks",
+        "/v1/billing",
         "/v1/gate/downloads",
+        "/v1/signing-keys",
         "/v1/subjects/{id}/check",
         "/v1/subjects/{id}/usage",
+        "/v1/webhooks",
     ];
     elsewhere.iter().any(|begin| path.starts_with(begin))
 }

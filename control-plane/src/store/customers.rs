@@ -17,9 +17,10 @@ const DELETE: &str = "DELETE FROM customer_tiers WHERE customer_id = $1";
 const TIERS_IN_USE: &str = "SELECT DISTINCT tier FROM customer_tiers ORDER BY tier";
 
 const CREATED_AT: &str = "SELECT created_at FROM customers WHERE id = $1";
-// A release before this table was there may have issued a license beside this one.
-const CREATE: &str = "INSERT INTO customers (id, created_at) \
-    SELECT $1, COALESCE(MIN(created_at), $2) FROM licenses WHERE customer_id = $1 \
+// A release before this table was there may have issued licenses beside this one; the ids of
+// licenses begin with their time.
+const CREATE: &str = "INSERT INTO customers (id, created_at) VALUES ($1, COALESCE( \
+    (SELECT created_at FROM licenses WHERE customer_id = $1 ORDER BY id LIMIT 1), $2)) \
     ON CONFLICT (id) DO NOTHING";
 const LIST: &str = "SELECT c.id, c.created_at, t.tier, t.source, t.actor, t.reason, t.assigned_at \
     FROM customers c LEFT JOIN customer_tiers t ON t.customer_id = c.id \
@@ -106,10 +107,6 @@ pub async fn create_if_new(
     customer_id: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    // Mostly it is, and this is the cheaper question.
-    if created_at(tx.link(), customer_id).await?.is_some() {
-        return Ok(false);
-    }
     let rows = on!(tx.link(), |c| sqlx::query(CREATE)
         .bind(customer_id)
         .bind(now.as_microsecond())
