@@ -343,7 +343,8 @@ async fn ent_30_37_an_unknown_limit_and_one_that_no_metric_counts_are_errors() {
             assert_eq!(refused(&answer), (422, "invalid_fields"));
         }
         let answer = app.posts("c-1/check", &json!({ "limit": "seat" })).await;
-        let text = "there is no limit `seat`; the limits are `boxes`, `seats`, `api_calls`, `mails`, `projects`";
+        let text = "unknown limit `seat`; the limits are boxes, seats, api_calls, mails, projects; \
+            did you mean `seats`?";
         assert_eq!(answer.body["detail"], text);
     }
 }
