@@ -236,14 +236,12 @@ impl Write {
         view: impl FnOnce(&T) -> V,
     ) -> Result<Response, Halt> {
         let body = serde_json::to_string(&view(&noted.value)).map_err(Problem::fault)?;
-        match noted.told {
-            Some(recorded) => self.end(status, recorded, body).await,
-            None => {
-                self.keep(status, &body).await?;
-                self.tx.commit_notes().await?;
-                Ok(private(status, body))
-            }
+        if let Some(recorded) = noted.told {
+            return self.end(status, recorded, body).await;
         }
+        self.keep(status, &body).await?;
+        self.tx.commit_notes().await?;
+        Ok(private(status, body))
     }
 
     async fn end<T>(
