@@ -337,6 +337,8 @@ async fn the_tag_of_all_flags_changes_with_whatever_decides_and_with_nothing_els
             ("premium of another user", false),
             ("a tier", true),
             ("a tier of another customer", false),
+            ("a limit of the subject", true),
+            ("a feature that is off for all", true),
             ("an override taken back", true),
             ("premium taken back", true),
         ] {
@@ -352,6 +354,16 @@ async fn the_tag_of_all_flags_changes_with_whatever_decides_and_with_nothing_els
                 "premium of another user" => drop(grant(&plane, "c-2").await),
                 "a tier" => assign(&plane, "c-1", "growth").await,
                 "a tier of another customer" => assign(&plane, "c-2", "growth").await,
+                "a limit of the subject" => {
+                    let path = "/v1/subjects/c-1/overrides";
+                    let change = json!({ "limits": { "seats": 7 } });
+                    assert_eq!(plane.ask(Method::PATCH, path, &change).await.status, 200);
+                }
+                "a feature that is off for all" => {
+                    let path = "/v1/switches/sso";
+                    let off = plane.ask(Method::PUT, path, &json!({ "on": false })).await;
+                    assert_eq!(off.status, 200);
+                }
                 "an override taken back" => drop(clear(&plane, "theme", "user:c-1").await),
                 _ => revoke(&plane, "c-1").await,
             }
