@@ -315,6 +315,14 @@ async fn new_license(plane: &Plane, dice: &mut Dice) -> Value {
             body[member] = value;
         }
     }
+    if dice.roll(3) == 0 {
+        // Good after its end for boxes that are heard of, and for no others.
+        let end = plane.operations.clock.now() + jiff::SignedDuration::from_secs(1);
+        body["expiresAt"] = json!(end);
+        body["expiryStrategy"] = json!("maintain");
+        body["graceSeconds"] = json!(0);
+        body["leaseSeconds"] = json!(4000);
+    }
     plane.issue(body).await
 }
 
@@ -354,10 +362,11 @@ async fn happen(plane: &Plane, dice: &mut Dice, licenses: &[Value], boxes: &[Sol
 
 #[tokio::test]
 async fn the_answer_about_a_package_is_what_the_gate_does_with_a_token_of_that_moment() {
-    for plane in Plane::on_each(SMALL).await {
+    // Each question costs an activation and a snapshot: one database will do.
+    for plane in Plane::on_each(SMALL).await.into_iter().take(1) {
         let gate = RealGate::of(&plane);
         let mut seen = BTreeSet::new();
-        for seed in 0..4 {
+        for seed in 0..6 {
             let dice = &mut Dice::new(seed);
             let mut licenses = Vec::new();
             let mut boxes: Vec<Sold> = Vec::new();

@@ -26,6 +26,39 @@ async fn the_document_in_the_repository_is_the_one_that_is_served() {
     }
 }
 
+/// Two shapes of one name would both be documented as the one that comes last.
+#[test]
+fn every_shape_of_the_document_has_a_name_of_its_own() {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../control-plane/src");
+    let mut waiting = vec![Path::new(sources).to_owned()];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (mut is_shape, mut chosen) = (false, None);
+        for line in text.lines().map(str::trim) {
+            is_shape |= line.starts_with("#[derive(") && line.contains("ToSchema");
+            if let Some((_, name)) = line.split_once("#[schema(as = ") {
+                chosen = name.split([',', ')']).next();
+            }
+            let words: Vec<&str> = line.split([' ', '<', '(', ';']).collect();
+            let kind = words
+                .iter()
+                .position(|word| matches!(*word, "struct" | "enum"));
+            if let Some(at) = kind.filter(|_| !line.starts_with('/')) {
+                let name = chosen.take().unwrap_or(words[at + 1]);
+                let is_new = !std::mem::take(&mut is_shape) || seen.insert(name.to_owned());
+                assert!(is_new, "{name} in {} is taken", path.display());
+            }
+        }
+    }
+    assert!(seen.len() > 50, "only {} shapes are found", seen.len());
+}
+
 #[tokio::test]
 async fn the_page_shows_every_operation_and_needs_no_script() {
     for plane in Plane::on_each(COMMERCE).await {

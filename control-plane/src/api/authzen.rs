@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::caller::{Allowed, ReadEntitlements};
 use super::json::{self, shown};
-use super::problem::{Problem, ReadProblems};
+use super::problem::{Problem, WriteProblems};
 use crate::domain::Denial;
 use crate::operations::{Operations, Verdict, check_subject};
 use crate::store::Link;
@@ -26,6 +26,7 @@ const QUESTIONS_MAX: usize = 100;
 
 /// Somebody or something.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AccessEntity)]
 pub(super) struct Entity {
     /// For a subject `box` or `subject`, for a resource `package` or `feature`.
     r#type: String,
@@ -35,6 +36,7 @@ pub(super) struct Entity {
 
 /// What somebody wants to do.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AccessAction)]
 pub(super) struct Action {
     /// `download` for packages, `use` for features.
     name: String,
@@ -42,7 +44,7 @@ pub(super) struct Action {
 
 /// A question, or what is the same in several.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[schema(as = Evaluation)]
+#[schema(as = AccessEvaluation)]
 pub(super) struct Question {
     /// Who.
     subject: Option<Entity>,
@@ -59,7 +61,7 @@ pub(super) struct Question {
 /// Several questions. What stands beside them holds for each that does not say it itself;
 /// without any, it is the one question.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Evaluations)]
+#[schema(as = AccessEvaluations)]
 pub(super) struct Asking {
     #[serde(flatten)]
     shared: Question,
@@ -69,6 +71,7 @@ pub(super) struct Asking {
 
 /// How several questions are answered.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AccessOptions)]
 struct Options {
     evaluations_semantic: Option<Semantic>,
 }
@@ -76,6 +79,7 @@ struct Options {
 /// Whether all questions are answered, or those up to the first of a kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AccessSemantic)]
 enum Semantic {
     #[default]
     ExecuteAll,
@@ -96,7 +100,7 @@ impl<'de> Deserialize<'de> for IgnoredObject {
 
 /// An answer.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = EvaluationAnswer)]
+#[schema(as = AccessAnswer)]
 pub(super) struct Answer {
     decision: bool,
     /// Why, where the decision is no.
@@ -107,7 +111,7 @@ pub(super) struct Answer {
 
 /// The answers, in the order of the questions.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = EvaluationAnswers)]
+#[schema(as = AccessAnswers)]
 pub(super) struct Answers {
     evaluations: Vec<Answer>,
 }
@@ -115,6 +119,7 @@ pub(super) struct Answers {
 /// Why the decision is no.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = AccessDenial)]
 enum Context {
     /// What was asked is denied.
     Denied {
@@ -129,6 +134,7 @@ enum Context {
 
 /// What is wrong with one question of several.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccessError)]
 struct QuestionError {
     status: u16,
     message: String,
@@ -136,6 +142,7 @@ struct QuestionError {
 
 /// What is served under which address.
 #[derive(Serialize, ToSchema)]
+#[schema(as = AuthzenConfiguration)]
 pub(super) struct Metadata {
     policy_decision_point: String,
     access_evaluation_endpoint: String,
@@ -178,7 +185,7 @@ pub(super) async fn metadata(State(app): State<App>) -> Json<Metadata> {
 /// 200 with `decision` false; `context.reason_code` says why.
 #[utoipa::path(post, path = "/access/v1/evaluation", operation_id = "evaluate", tag = "decisions",
     security(("operator" = []), ("application" = [])), request_body = Question,
-    responses((status = 200, body = Answer), ReadProblems))]
+    responses((status = 200, body = Answer), WriteProblems))]
 pub(super) async fn evaluate(
     State(app): State<App>,
     _caller: Allowed<ReadEntitlements>,
@@ -195,7 +202,7 @@ pub(super) async fn evaluate(
 /// answers end with the first such one.
 #[utoipa::path(post, path = "/access/v1/evaluations", operation_id = "evaluateAll",
     tag = "decisions", security(("operator" = []), ("application" = [])),
-    request_body = Asking, responses((status = 200, body = Answers), ReadProblems))]
+    request_body = Asking, responses((status = 200, body = Answers), WriteProblems))]
 pub(super) async fn evaluate_all(
     State(app): State<App>,
     _caller: Allowed<ReadEntitlements>,

@@ -82,6 +82,7 @@ struct OverridesView {
 /// Overrides to set.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SubjectOverrideRequest)]
 pub(super) struct OverrideRequest {
     /// Features, on or off.
     #[serde(default)]
