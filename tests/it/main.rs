@@ -16,6 +16,7 @@ mod audit_log;
 mod authzen;
 mod backup;
 mod bad_input;
+mod behaviours;
 mod billing;
 mod boxes;
 mod clients;

@@ -6,6 +6,9 @@
 //! that amounts to. All three are pure: no clock, no database. [`Entitlements`] puts a
 //! [`driver::Driver`] below and a cache between.
 
+#[doc = include_str!("../BEHAVIOURS.md")]
+pub mod behaviours {}
+
 mod bits;
 mod cache;
 pub mod caps;
