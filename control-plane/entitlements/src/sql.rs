@@ -14,7 +14,7 @@
 //! | `…_subjects` | when a subject came to be | [`subjects`], our own drivers only |
 //!
 //! Who keeps tiers in a table of their own makes the first three ([`SHARED_TABLES`]), loads a
-//! subject by [`load`] and sets [`Stored::tier`](crate::Stored) and `created_at` by itself.
+//! subject by [`load()`] and sets [`Stored::tier`](crate::Stored) and `created_at` by itself.
 
 pub mod add_ons;
 pub mod assignments;
