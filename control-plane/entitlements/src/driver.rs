@@ -177,11 +177,23 @@ impl From<sqlx::Error> for DriverError {
     }
 }
 
-/// Implements [`Driver`] by the statements of `sql`, on what the type's `read`, `begin` and
-/// `hold` give.
+/// Implements [`Driver`] by the statements of `sql`, on what the type's `read` and `begin` give.
 #[cfg(feature = "sql")]
 macro_rules! statements {
     ($driver:ty, { $($more:item)* }) => {
+        impl $driver {
+            /// Begins a change of one subject, which waits for others of it.
+            async fn hold(
+                &self,
+                subject: &str,
+                now: Timestamp,
+            ) -> Result<Transaction<'static, Engine>, DriverError> {
+                let mut tx = self.begin().await?;
+                sql::subjects::hold(link(&mut tx), &self.prefix, subject, now).await?;
+                Ok(tx)
+            }
+        }
+
         #[async_trait]
         impl Driver for $driver {
         async fn setup(&self) -> Result<(), DriverError> {

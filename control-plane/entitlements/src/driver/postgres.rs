@@ -62,16 +62,6 @@ impl Postgres {
         Ok(self.pool.begin().await?)
     }
 
-    async fn hold(
-        &self,
-        subject: &str,
-        now: Timestamp,
-    ) -> Result<Transaction<'static, Engine>, DriverError> {
-        let mut tx = self.begin().await?;
-        sql::subjects::hold(link(&mut tx), &self.prefix, subject, now).await?;
-        Ok(tx)
-    }
-
     async fn end(
         &self,
         mut tx: Transaction<'static, Engine>,
@@ -123,13 +113,16 @@ statements!(Postgres, {
         };
         let driver = self.clone();
         let task = runtime.spawn(async move {
-            // An outage is said once. Until its end, what is cached is good for its life.
+            // Each outage is said once. Until its end, what is cached is good for its life.
             let mut said = false;
             while listener.is_there() {
-                let lost = driver.listen(&listener).await.err();
-                if let Some(error) = lost.filter(|_| !said) {
-                    tracing::warn!(%error, "changes of entitlements are not heard of");
-                    said = true;
+                match driver.listen(&listener).await {
+                    Ok(()) => said = false,
+                    Err(error) if !said => {
+                        tracing::warn!(%error, "changes of entitlements are not heard of");
+                        said = true;
+                    }
+                    Err(_) => {}
                 }
                 tokio::time::sleep(RETRY).await;
             }

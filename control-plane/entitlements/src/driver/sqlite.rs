@@ -67,16 +67,6 @@ impl Sqlite {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    async fn hold(
-        &self,
-        subject: &str,
-        now: Timestamp,
-    ) -> Result<Transaction<'static, Engine>, DriverError> {
-        let mut tx = self.begin().await?;
-        sql::subjects::hold(link(&mut tx), &self.prefix, subject, now).await?;
-        Ok(tx)
-    }
-
     async fn end(
         &self,
         tx: Transaction<'static, Engine>,
