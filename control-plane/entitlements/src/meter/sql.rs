@@ -20,6 +20,9 @@ use crate::sql::{Link, Prefix};
 use statements::Statements;
 pub use statements::schema;
 
+/// An aggregate and the number of its newest event.
+type Grown = (i64, i64);
+
 /// Events that are read at a time.
 const PAGE: usize = 1_000;
 
@@ -74,8 +77,13 @@ impl<'c> SqlRows<'c> {
     }
 }
 
-/// A query of one of our statements, on whichever engine.
+/// A query of one of our statements, on whichever engine. `at place` binds what says which
+/// aggregate is meant.
 macro_rules! query {
+    ($rows:ident, $statement:ident at $place:ident, $run:ident as $row:ty $(, $bind:expr)* $(,)?) => {
+        query!($rows, $statement, $run as $row, &$place.subject, &*$place.metric, &$place.rule,
+            $place.from $(, $bind)*)
+    };
     ($rows:ident, $statement:ident, $run:ident $(, $bind:expr)* $(,)?) => {{
         let sql = std::sync::Arc::clone(&$rows.tables.0.$statement);
         on!($rows.link.again(), |c| sqlx::query(AssertSqlSafe(sql))$(.bind($bind))*.$run(c).await)
@@ -89,6 +97,10 @@ macro_rules! query {
 
 /// How many rows a statement changed.
 macro_rules! changed {
+    ($rows:ident, $statement:ident at $place:ident $(, $bind:expr)* $(,)?) => {
+        changed!($rows, $statement, &$place.subject, &*$place.metric, &$place.rule, $place.from
+            $(, $bind)*)
+    };
     ($rows:ident, $statement:ident $(, $bind:expr)* $(,)?) => {{
         let sql = std::sync::Arc::clone(&$rows.tables.0.$statement);
         on!($rows.link.again(), |c| sqlx::query(AssertSqlSafe(sql))$(.bind($bind))*
@@ -120,78 +132,30 @@ impl Rows for SqlRows<'_> {
     }
 
     async fn add_value(&mut self, place: &Place, value: &str) -> Answer<bool> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            to,
-        } = place;
-        let added = changed!(self, add_value, subject, &**metric, rule, *from, value, *to)?;
+        let added = changed!(self, add_value at place, value, place.to)?;
         Ok(added == 1)
     }
 
     async fn drop_value(&mut self, place: &Place, value: &str) -> Answer<()> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
-        changed!(self, drop_value, subject, &**metric, rule, *from, value)?;
+        changed!(self, drop_value at place, value)?;
         Ok(())
     }
 
     async fn raise(&mut self, place: &Place, rise: Rise) -> Answer<Option<Raised>> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
         let Rise { quantity, at, .. } = rise;
         let row = match rise.aggregate {
             Aggregate::Sum | Aggregate::Unique => {
                 let Some(room) = room(rise) else {
                     return Ok(None);
                 };
-                query!(
-                    self,
-                    add,
-                    fetch_optional as (i64, i64),
-                    subject,
-                    &**metric,
-                    rule,
-                    *from,
-                    quantity,
-                    at,
-                    room
-                )?
+                query!(self, add at place, fetch_optional as Grown, quantity, at, room)?
             }
-            Aggregate::Max => query!(
-                self,
-                raise_max,
-                fetch_optional as (i64, i64),
-                subject,
-                &**metric,
-                rule,
-                *from,
-                quantity,
-                at
-            )?,
-            Aggregate::Last => query!(
-                self,
-                raise_last,
-                fetch_optional as (i64, i64),
-                subject,
-                &**metric,
-                rule,
-                *from,
-                quantity,
-                at
-            )?,
+            Aggregate::Max => {
+                query!(self, raise_max at place, fetch_optional as Grown, quantity, at)?
+            }
+            Aggregate::Last => {
+                query!(self, raise_last at place, fetch_optional as Grown, quantity, at)?
+            }
         };
         Ok(row.map(|(value, nth)| Raised { value, nth }))
     }
@@ -214,7 +178,7 @@ impl Rows for SqlRows<'_> {
         };
         // One exchange in place of two, for as long as the aggregate is held.
         let sql = std::sync::Arc::clone(&self.tables.0.add_with_event);
-        let row = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(sql))
+        let row = sqlx::query_as::<_, Grown>(AssertSqlSafe(sql))
             .bind(&place.subject)
             .bind(&*place.metric)
             .bind(&place.rule)
@@ -231,46 +195,17 @@ impl Rows for SqlRows<'_> {
     }
 
     async fn lower(&mut self, place: &Place, quantity: i64) -> Answer<()> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
-        changed!(self, lower, subject, &**metric, rule, *from, quantity)?;
+        changed!(self, lower at place, quantity)?;
         Ok(())
     }
 
     async fn value(&mut self, place: &Place) -> Answer<i64> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
-        let row = query!(
-            self,
-            value,
-            fetch_optional as (i64,),
-            subject,
-            &**metric,
-            rule,
-            *from
-        )?;
+        let row = query!(self, value at place, fetch_optional as (i64,))?;
         Ok(row.map_or(0, |(value,)| value))
     }
 
     async fn mark(&mut self, place: &Place, now: i64) -> Answer<bool> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
-        let marked = changed!(self, mark, subject, &**metric, rule, *from, now)?;
+        let marked = changed!(self, mark at place, now)?;
         Ok(marked == 1)
     }
 
@@ -359,49 +294,14 @@ impl Rows for SqlRows<'_> {
     }
 
     async fn of_buckets(&mut self, place: &Place, aggregate: Aggregate) -> Answer<i64> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            to,
-        } = place;
-        let metric = &**metric;
         let found = match aggregate {
             Aggregate::Sum | Aggregate::Unique => {
-                query!(
-                    self,
-                    buckets_sum,
-                    fetch_one as (i64,),
-                    subject,
-                    metric,
-                    rule,
-                    *from,
-                    *to
-                )
+                query!(self, buckets_sum at place, fetch_one as (i64,), place.to)
             }
-            Aggregate::Max => query!(
-                self,
-                buckets_max,
-                fetch_one as (i64,),
-                subject,
-                metric,
-                rule,
-                *from,
-                *to
-            ),
-            Aggregate::Last => query!(
-                self,
-                buckets_last,
-                fetch_one as (i64,),
-                subject,
-                metric,
-                rule,
-                *from,
-                *to
-            ),
+            Aggregate::Max => query!(self, buckets_max at place, fetch_one as (i64,), place.to),
+            Aggregate::Last => query!(self, buckets_last at place, fetch_one as (i64,), place.to),
         };
-        read(metric, found)
+        read(&place.metric, found)
     }
 
     async fn horizon(&mut self) -> Answer<Option<i64>> {
@@ -433,15 +333,8 @@ impl Rows for SqlRows<'_> {
     }
 
     async fn clear(&mut self, place: &Place) -> Answer<()> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
-        changed!(self, clear, subject, &**metric, rule, *from)?;
-        changed!(self, clear_values, subject, &**metric, rule, *from)?;
+        changed!(self, clear at place)?;
+        changed!(self, clear_values at place)?;
         Ok(())
     }
 
@@ -476,15 +369,7 @@ impl Rows for SqlRows<'_> {
     }
 
     async fn put(&mut self, place: &Place, value: i64, last_at: i64, nth: i64) -> Answer<()> {
-        let Place {
-            subject,
-            metric,
-            rule,
-            from,
-            ..
-        } = place;
-        changed!(
-            self, put, subject, &**metric, rule, *from, value, last_at, nth
+        changed!(self, put at place, value, last_at, nth
         )?;
         Ok(())
     }
