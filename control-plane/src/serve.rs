@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use entitlements::Catalog;
 use entitlements::flags::Flags;
+use entitlements::meter::Metrics;
 use jiff::SignedDuration;
 use manifest::{Manifest, TierSets};
 use registry_gate::reach::Reach;
@@ -126,6 +127,7 @@ impl Server {
             last_used: LastUsed::default(),
             store,
             flags: Flags::from_manifest(&tiers),
+            metrics: Metrics::from_manifest(&tiers),
             tiers,
             catalog,
             keyring,

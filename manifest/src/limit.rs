@@ -13,6 +13,25 @@ pub enum Limit {
     Unlimited,
 }
 
+impl Limit {
+    /// The number; none where there is no bound.
+    pub const fn count(self) -> Option<u64> {
+        match self {
+            Self::Count(count) => Some(count),
+            Self::Unlimited => None,
+        }
+    }
+
+    /// What is left where so much is used, never less than 0; none where there is no bound
+    /// (ENT-34).
+    pub const fn remaining(self, used: u64) -> Option<u64> {
+        match self {
+            Self::Count(count) => Some(count.saturating_sub(used)),
+            Self::Unlimited => None,
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -25,16 +44,20 @@ impl fmt::Display for Limit {
 impl Serialize for Limit {
     /// A number, or `null` for no bound.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Count(count) => serializer.serialize_some(count),
-            Self::Unlimited => serializer.serialize_none(),
-        }
+        self.count().serialize(serializer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_less_than_nothing_is_left() {
+        assert_eq!(Limit::Count(5).remaining(3), Some(2));
+        assert_eq!(Limit::Count(5).remaining(7), Some(0));
+        assert_eq!(Limit::Unlimited.remaining(7), None);
+    }
 
     #[test]
     fn unlimited_is_above_every_count() {

@@ -21,6 +21,7 @@ use control_plane::signing;
 use control_plane::store::{self, Store, StoreError};
 use entitlements::Catalog;
 use entitlements::flags::Flags;
+use entitlements::meter::Metrics;
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use registry_gate::reach::Reach;
@@ -94,6 +95,7 @@ impl Plane {
             last_used: LastUsed::default(),
             store,
             catalog: Catalog::from_manifest(&tiers).expect("a catalog"),
+            metrics: Metrics::from_manifest(&tiers),
             flags: Flags::from_manifest(&tiers),
             tiers,
             clock: clock.clone(),
@@ -143,6 +145,7 @@ impl Plane {
             store,
             tiers: same.tiers.clone(),
             catalog: same.catalog.clone(),
+            metrics: same.metrics.clone(),
             flags: same.flags.clone(),
             clock: self.clock.clone(),
             entropy: Arc::clone(&same.entropy),

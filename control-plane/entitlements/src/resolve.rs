@@ -214,6 +214,12 @@ impl Effective {
             }))
     }
 
+    /// Whether a feature is on without the trial, for a user who is premium or not.
+    pub fn has(&self, feature: &str, premium: bool) -> Result<bool, UnknownName> {
+        let feature = self.catalog.feature(feature)?;
+        Ok(self.features.of(premium).has(feature))
+    }
+
     /// Whether the answer for a feature hangs on the user's being premium. Nobody need be asked
     /// about premium for any other.
     pub fn needs_premium(&self, feature: &str) -> Result<bool, UnknownName> {

@@ -131,10 +131,7 @@ impl Entitlements {
         let meter = self.0.usage.as_deref().ok_or(Error::NoMeter)?;
         let limit = self.effective(subject).await?.limit(name)?;
         let used = meter.used(subject, name).await?;
-        let remaining = match limit {
-            Limit::Count(count) => Some(count.saturating_sub(used.amount)),
-            Limit::Unlimited => None,
-        };
+        let remaining = limit.remaining(used.amount);
         Ok(Check {
             allowed: remaining != Some(0),
             used: used.amount,

@@ -340,7 +340,7 @@ fn view(app: &Operations, standing: &SubjectStanding) -> EntitlementsView {
     });
     let limits = catalog.limits().filter_map(|name| {
         let (limit, source) = standing.limit(&app.tiers, name).ok()?;
-        let limit = number(limit);
+        let limit = limit.count();
         Some((Arc::clone(name), LimitView { limit, source }))
     });
     let overrides = &standing.stored.overrides;
@@ -355,18 +355,11 @@ fn view(app: &Operations, standing: &SubjectStanding) -> EntitlementsView {
         overrides: OverridesView {
             features: overrides.features.clone(),
             limits: overridden
-                .map(|(name, limit)| (Arc::clone(name), number(*limit)))
+                .map(|(name, limit)| (Arc::clone(name), limit.count()))
                 .collect(),
         },
         premium: standing.premium,
         trial_ends_at: standing.effective.trial_ends(now),
-    }
-}
-
-fn number(limit: Limit) -> Option<u64> {
-    match limit {
-        Limit::Count(count) => Some(count),
-        Limit::Unlimited => None,
     }
 }
 

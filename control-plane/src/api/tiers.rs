@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use manifest::{Limit, PackageName};
+use manifest::PackageName;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -118,17 +118,10 @@ fn views(app: &Operations) -> Vec<TierView<'_>> {
             features: tier.features().collect(),
             limits: tier
                 .limits()
-                .map(|(name, limit)| (name, number(limit)))
+                .map(|(name, limit)| (name, limit.count()))
                 .collect(),
             package_count: tier.packages().len(),
             digest: tier.packages().digest().to_string(),
         })
         .collect()
-}
-
-fn number(limit: Limit) -> Option<u64> {
-    match limit {
-        Limit::Count(count) => Some(count),
-        Limit::Unlimited => None,
-    }
 }

@@ -3,9 +3,9 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use entitlements::meter::{Event, Recorded, Stretch, Usage, Window};
+use entitlements::meter::{Event, Metrics, Recorded, Stretch, Usage, Window};
 use jiff::Timestamp;
-use manifest::{Aggregate, Limit};
+use manifest::Aggregate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +17,7 @@ use super::query::{self, Query};
 use super::write::{Command, Halt};
 use crate::domain::usage::EVENTS_MAX;
 use crate::domain::{FieldError, Refusal};
-use crate::operations::{Check, Checked, Operations};
+use crate::operations::{Check, Checked};
 
 /// What was used.
 #[derive(Deserialize, ToSchema)]
@@ -179,7 +179,7 @@ pub(super) async fn record(
     let count = !(1..=EVENTS_MAX).contains(&events.len());
     let message = format!("has 1 to {EVENTS_MAX} events");
     Refusal::unless_all_hold([count.then(|| FieldError::new("events", message))])?;
-    let events = events.into_iter().map(|event| event.read(&app));
+    let events = events.into_iter().map(|event| event.read(&app.metrics));
     let events = events.collect::<Result<Vec<_>, _>>()?;
     let mut write = caller.write(&app, command.key).await?;
     let recorded = app
@@ -271,8 +271,7 @@ pub(super) async fn rebuild(
 }
 
 impl EventRequest {
-    fn read(self, app: &Operations) -> Result<Event, Refusal> {
-        let metrics = app.metrics();
+    fn read(self, metrics: &Metrics) -> Result<Event, Refusal> {
         let is_sum = metrics
             .get(&self.metric)
             .is_some_and(|metric| metric.aggregate == Aggregate::Sum);
@@ -380,11 +379,8 @@ impl From<&Checked> for CheckedView {
             name: checked.name.clone(),
             allowed: checked.allowed,
             used: checked.used,
-            remaining: checked.remaining(),
-            limit: match checked.limit {
-                Limit::Count(limit) => Some(limit),
-                Limit::Unlimited => None,
-            },
+            remaining: checked.limit.remaining(checked.used),
+            limit: checked.limit.count(),
             unit: checked.unit.clone(),
             state: match checked.state {
                 CapState::Ok => StateView::Ok,

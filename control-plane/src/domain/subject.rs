@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use super::{CustomerTier, Denial};
 
+/// A customer, a user, or whoever else is a subject has an id of at most so many bytes.
+pub const SUBJECT_BYTES_MAX: usize = 200;
+
 /// All that is known of what a subject may do.
 #[derive(Debug, Clone)]
 pub struct SubjectStanding {
@@ -85,8 +88,7 @@ impl SubjectStanding {
             None if bought() => (true, DecidedBy::AddOn),
             None => (false, DecidedBy::Tier),
         };
-        let lasting = self.effective.describe(self.premium);
-        let lasts = lasting.features.get(name).copied().unwrap_or(false);
+        let lasts = self.effective.has(name, self.premium)?;
         let by = if on && !lasts {
             DecidedBy::Trial
         } else if on == meant {

@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Error, Operations};
+use crate::domain::subject::SUBJECT_BYTES_MAX;
 use crate::domain::{
     AssignmentSource, Customer, CustomerTier, Event, FieldError, License, Refusal, Requester,
 };
 use crate::store::{Recorded, StoreError, Tx, customers, licenses};
-
-const CUSTOMER_ID_BYTES_MAX: usize = 200;
 
 /// A customer and the tier it has, by an assignment or by default.
 #[derive(Debug, Clone)]
@@ -166,7 +165,7 @@ pub(crate) fn check_customer(customer_id: &str) -> Result<(), Refusal> {
     Refusal::unless_all_hold([FieldError::in_text(
         "customerId",
         customer_id,
-        CUSTOMER_ID_BYTES_MAX,
+        SUBJECT_BYTES_MAX,
     )])
 }
 

@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 
 use super::effective::BOXES_LIMIT;
 use super::{Error, Fault, Operations};
-use crate::domain::subject::SubjectStanding;
+use crate::domain::subject::{SUBJECT_BYTES_MAX, SubjectStanding};
 use crate::domain::{Event, FieldError, License, Refusal, Requester};
 use crate::store::{Link, Recorded, Tx, customers, entitlements as rows, premium};
 
-const SUBJECT_BYTES_MAX: usize = 200;
 const NOTHING_NAMED: &str = "or `limits` must name what to override";
 
 /// Which overrides are cleared.
@@ -300,17 +299,5 @@ impl From<OverrideError> for Refusal {
 
 /// Overrides as the audit log shows them: `null` is unlimited.
 fn state(overrides: &Overrides) -> Value {
-    let limits = overrides.limits.iter();
-    let limits = limits.map(|(name, limit)| (name.to_string(), number(*limit)));
-    json!({
-        "features": overrides.features,
-        "limits": limits.collect::<serde_json::Map<_, _>>(),
-    })
-}
-
-fn number(limit: Limit) -> Value {
-    match limit {
-        Limit::Count(count) => count.into(),
-        Limit::Unlimited => Value::Null,
-    }
+    json!({ "features": overrides.features, "limits": overrides.limits })
 }

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{Error, Operations};
+use crate::domain::subject::SUBJECT_BYTES_MAX;
 use crate::domain::{
     Decision, Event, ExpiryStrategy, FieldError, License, LicenseId, Refusal, Requester,
 };
@@ -19,7 +20,6 @@ use crate::store::{Recorded, Tx, customers, licenses};
 /// The most licenses that one import issues.
 pub const IMPORT_ROWS_MAX: usize = 1_000;
 
-const CUSTOMER_ID_BYTES_MAX: usize = 200;
 const ADD_ONS_MAX: usize = 100;
 const METADATA_MAX: usize = 50;
 const METADATA_BYTES_MAX: usize = 500;
@@ -158,7 +158,7 @@ impl Operations {
             .is_some_and(|lease| SignedDuration::from_secs(lease.into()) < lease_min);
         Refusal::unless_all_hold([
             further,
-            FieldError::in_text("customerId", &license.customer_id, CUSTOMER_ID_BYTES_MAX),
+            FieldError::in_text("customerId", &license.customer_id, SUBJECT_BYTES_MAX),
             too_many(license.grace_seconds)
                 .then(|| FieldError::new("graceSeconds", format!("is at most {SECONDS_MAX}"))),
             (license.grace_seconds > 0 && license.expires_at.is_none())

@@ -34,6 +34,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use ::entitlements::flags::Flags;
+use ::entitlements::meter::Metrics;
 use ::entitlements::{Catalog, Dangling};
 use activation_token::clock::Clock;
 use activation_token::credential::{CredentialKind, HashKey, SecretDigest};
@@ -82,6 +83,8 @@ pub struct Operations {
     pub tiers: TierSets,
     /// Their features and limits.
     pub catalog: Catalog,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The flags in force.
     pub flags: Flags,
     /// Time.

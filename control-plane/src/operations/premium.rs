@@ -4,10 +4,9 @@ use entitlements::premium::{Premium, PremiumGrant, PremiumUser};
 use serde_json::{Value, json};
 
 use super::{Error, Operations};
+use crate::domain::subject::SUBJECT_BYTES_MAX;
 use crate::domain::{Event, FieldError, Refusal, Requester};
 use crate::store::{Recorded, Tx, premium};
-
-const USER_ID_BYTES_MAX: usize = 200;
 
 impl Operations {
     /// Makes a user premium, in place of an earlier grant.
@@ -63,7 +62,7 @@ impl Operations {
 
 /// Whether this cannot be a user's id.
 pub(crate) fn check_user(user: &str) -> Result<(), Refusal> {
-    Refusal::unless_all_hold([FieldError::in_text("userId", user, USER_ID_BYTES_MAX)])
+    Refusal::unless_all_hold([FieldError::in_text("userId", user, SUBJECT_BYTES_MAX)])
 }
 
 fn state(grant: &PremiumGrant) -> Value {

@@ -9,7 +9,7 @@ use manifest::Limit;
 use serde_json::json;
 
 use super::effective::BOXES_LIMIT;
-use super::{Error, Operations, check_customer};
+use super::{Error, Operations, check_subject};
 use crate::domain::{Event, Refusal, Requester, usage};
 use crate::store::usage::{failed, ledger};
 use crate::store::{Link, Recorded, Tx, licenses};
@@ -53,22 +53,7 @@ pub struct Checked {
     pub state: CapState,
 }
 
-impl Checked {
-    /// What is left; none where there is no end.
-    pub fn remaining(&self) -> Option<u64> {
-        match self.limit {
-            Limit::Count(limit) => Some(limit.saturating_sub(self.used)),
-            Limit::Unlimited => None,
-        }
-    }
-}
-
 impl Operations {
-    /// The metrics of the manifest.
-    pub fn metrics(&self) -> Metrics {
-        Metrics::from_manifest(&self.tiers)
-    }
-
     /// How much of a limit a subject has. Everything that asks for a limit of a subject's asks
     /// here.
     async fn limit_of(&self, link: Link<'_>, subject: &str, key: &str) -> Result<Limit, Error> {
@@ -93,9 +78,9 @@ impl Operations {
         subject: &str,
         events: &[UsageEvent],
     ) -> Result<Noted<Vec<entitlements::meter::Recorded>>, Error> {
-        check_customer(subject)?;
-        let (now, metrics) = (self.clock.now(), self.metrics());
-        let mut ledger = ledger(&metrics, tx.link());
+        check_subject(subject)?;
+        let (now, metrics) = (self.clock.now(), &self.metrics);
+        let mut ledger = ledger(metrics, tx.link());
         let recorded = ledger.record(subject, events, now).await;
         let value = recorded.map_err(refused)?;
         let mut told = None;
@@ -107,7 +92,7 @@ impl Operations {
                     tx,
                     by,
                     subject,
-                    &metrics,
+                    metrics,
                     (&one.metric, one.used, one.bucket),
                 );
                 told = passed.await?.or(told);
@@ -147,14 +132,14 @@ impl Operations {
         subject: &str,
         check: &Check,
     ) -> Result<Checked, Error> {
-        check_customer(subject)?;
+        check_subject(subject)?;
         let limit = self.limit_of(link.again(), subject, &check.limit).await?;
         if check.limit == BOXES_LIMIT {
             return self.check_boxes(link, subject, limit, check).await;
         }
-        let metrics = self.metrics();
+        let metrics = &self.metrics;
         let metric = metrics.find(&check.limit).map_err(refused)?;
-        let mut ledger = ledger(&metrics, link);
+        let mut ledger = ledger(metrics, link);
         let usage = ledger.used(subject, &check.limit, None, self.clock.now());
         let used = usage.await.map_err(refused)?.used;
         Ok(Checked::new(
@@ -173,7 +158,7 @@ impl Operations {
         subject: &str,
         check: &Check,
     ) -> Result<Noted<Checked>, Error> {
-        check_customer(subject)?;
+        check_subject(subject)?;
         let limit = self.limit_of(tx.link(), subject, &check.limit).await?;
         if check.limit == BOXES_LIMIT {
             // The boxes themselves are what is counted, when they activate.
@@ -187,13 +172,13 @@ impl Operations {
                 _ => Ok(Noted { value, told: None }),
             };
         }
-        let (now, metrics) = (self.clock.now(), self.metrics());
-        let mut ledger = ledger(&metrics, tx.link());
+        let (now, metrics) = (self.clock.now(), &self.metrics);
+        let mut ledger = ledger(metrics, tx.link());
         let consumed = ledger.check_and_consume(subject, &check.event, limit, now);
         let consumed = consumed.await.map_err(refused)?;
         let told = if consumed.notify {
             let passed = (&*check.limit, consumed.used, consumed.bucket);
-            let event = soft_limit(subject, &metrics, passed, limit);
+            let event = soft_limit(subject, metrics, passed, limit);
             Some(tx.record(by, now, event, ()).await?)
         } else {
             None
@@ -216,9 +201,9 @@ impl Operations {
         subject: &str,
         window: Option<Window>,
     ) -> Result<Vec<Usage>, Error> {
-        check_customer(subject)?;
-        let metrics = self.metrics();
-        let summary = ledger(&metrics, link)
+        check_subject(subject)?;
+        let metrics = &self.metrics;
+        let summary = ledger(metrics, link)
             .summary(subject, window, self.clock.now())
             .await;
         summary.map_err(refused)
@@ -233,8 +218,8 @@ impl Operations {
         reason: Option<String>,
     ) -> Result<Recorded<Vec<Usage>>, Error> {
         let before = self.usage(tx.link(), subject, None).await?;
-        let (now, metrics) = (self.clock.now(), self.metrics());
-        let mut ledger = ledger(&metrics, tx.link());
+        let (now, metrics) = (self.clock.now(), &self.metrics);
+        let mut ledger = ledger(metrics, tx.link());
         ledger.rebuild(Some(subject)).await.map_err(refused)?;
         let after = self.usage(tx.link(), subject, None).await?;
         let event = Event {

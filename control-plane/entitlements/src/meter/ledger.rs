@@ -339,10 +339,7 @@ fn consumed(
         allowed,
         used,
         limit: cap.limit,
-        remaining: match cap.limit {
-            Limit::Count(limit) => Some(limit.saturating_sub(used)),
-            Limit::Unlimited => None,
-        },
+        remaining: cap.limit.remaining(used),
         unit: Arc::clone(&metric.unit),
         state: if allowed {
             cap.judge_after(used)

@@ -91,8 +91,6 @@ pub async fn clear_keys(
 
 /// How a limit is stored: NULL is no bound. A count was checked to fit.
 fn amount(limit: Limit) -> Option<i64> {
-    match limit {
-        Limit::Count(count) => Some(i64::try_from(count).unwrap_or(i64::MAX)),
-        Limit::Unlimited => None,
-    }
+    let count = limit.count()?;
+    Some(i64::try_from(count).unwrap_or(i64::MAX))
 }
