@@ -10,9 +10,9 @@ use data_encoding::HEXLOWER;
 use manifest::PackageName;
 use serde::Deserialize;
 use serde_json::json;
+use terminal::private_file;
 use url::Url;
 
-use crate::files::{read_or_empty, write_private};
 use crate::npmrc;
 
 /// What an activation answers, as far as a box needs it.
@@ -73,7 +73,7 @@ pub async fn activate(
 pub fn fingerprint(project: &Path) -> anyhow::Result<String> {
     let dir = project.join(".box");
     let path = dir.join("fingerprint");
-    let kept = read_or_empty(&path)?;
+    let kept = private_file::read(&path)?.unwrap_or_default();
     if !kept.trim().is_empty() {
         return Ok(kept.trim().to_owned());
     }
@@ -85,7 +85,7 @@ pub fn fingerprint(project: &Path) -> anyhow::Result<String> {
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
     let fingerprint = HEXLOWER.encode(&random);
     fs::create_dir_all(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
-    write_private(&path, &format!("{fingerprint}\n"))?;
+    private_file::write(&path, &format!("{fingerprint}\n"))?;
     Ok(fingerprint)
 }
 
@@ -105,5 +105,6 @@ pub fn write_npmrc(project: &Path, activation: &Activation) -> anyhow::Result<()
         .collect();
     pairs.push((format!("{place}:_authToken"), activation.token.clone()));
     let path = project.join(".npmrc");
-    write_private(&path, &npmrc::set(&read_or_empty(&path)?, &pairs))
+    let text = private_file::read(&path)?.unwrap_or_default();
+    private_file::write(&path, &npmrc::set(&text, &pairs))
 }

@@ -54,10 +54,7 @@ async fn main() -> ExitCode {
     let Command::Activate(options) = Cli::parse().command;
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => terminal::exit::report(&error),
     }
 }
 
@@ -86,15 +83,4 @@ async fn run(options: Activate) -> anyhow::Result<()> {
         activation.expires_in / 60
     )?;
     Ok(())
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where a failed command says why"
-)]
-fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {error}");
-    for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
-    }
 }

@@ -70,10 +70,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     match Box::pin(run(cli)).await {
         Ok(code) => code,
-        Err(error) => {
-            print_error(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => terminal::exit::report(&error),
     }
 }
 
@@ -149,15 +146,4 @@ fn announce(server: &Server) {
 
 fn url(url: &url::Url) -> &str {
     url.as_str().trim_end_matches('/')
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where a failed command says why"
-)]
-fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {error}");
-    for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
-    }
 }

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activation_token::Key;
+use activation_token::Untrusted;
 use activation_token::clock::Clock;
-use activation_token::snapshot::{Snapshot, UntrustedSnapshot};
+use activation_token::snapshot::Snapshot;
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -128,8 +129,8 @@ enum FetchError {
          plane's was replaced on purpose, give the gate the new one"
     )]
     OtherRootKey,
-    #[error(transparent)]
-    Untrusted(UntrustedSnapshot),
+    #[error("the control plane's snapshot cannot be trusted")]
+    Untrusted(#[source] Untrusted),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     #[error(transparent)]
@@ -303,7 +304,7 @@ impl Held {
 
 fn read(text: &str, root: &Key) -> Result<Snapshot, FetchError> {
     Snapshot::from_signed(text, root).map_err(|error| match error {
-        UntrustedSnapshot::OtherKey => FetchError::OtherRootKey,
+        Untrusted::OtherKey => FetchError::OtherRootKey,
         error => FetchError::Untrusted(error),
     })
 }

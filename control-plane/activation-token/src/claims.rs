@@ -8,6 +8,8 @@ use crate::compact::object;
 
 /// The longest life a token may have, in seconds. A token that claims more is refused.
 pub const LIFE_SECONDS_MAX: i64 = 24 * 60 * 60;
+/// The longest life an offline token may have, in seconds: a year and the time to renew it.
+pub const OFFLINE_LIFE_SECONDS_MAX: i64 = 400 * 24 * 60 * 60;
 /// Bound on every identifier in a token, in bytes.
 const ID_BYTES_MAX: usize = 200;
 
@@ -93,7 +95,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 
 impl Claims {
     /// Reads claims from JSON and checks everything that can be said without clock and keys.
-    pub(crate) fn from_json(json: &[u8]) -> Result<Self, ClaimsError> {
+    pub(crate) fn from_json(json: &[u8], life_seconds_max: i64) -> Result<Self, ClaimsError> {
         let wire: Wire = object(json).ok_or(ClaimsError)?;
         let ids = [&wire.iss, &wire.aud, &wire.sub, &wire.jti, &wire.lic];
         if !ids.into_iter().chain(&wire.box_id).all(|id| is_id(id)) {
@@ -107,7 +109,7 @@ impl Claims {
             _ => return Err(ClaimsError),
         };
         let life = wire.exp.checked_sub(wire.iat).ok_or(ClaimsError)?;
-        if wire.iat < 0 || wire.nbf < wire.iat || !(1..=LIFE_SECONDS_MAX).contains(&life) {
+        if wire.iat < 0 || wire.nbf < wire.iat || !(1..=life_seconds_max).contains(&life) {
             return Err(ClaimsError);
         }
         let time = |seconds| Timestamp::from_second(seconds).map_err(|_| ClaimsError);

@@ -12,8 +12,19 @@ pub const TOKEN_TYPE: &str = "activation+jwt";
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The `typ` header of a signed snapshot.
 pub const SNAPSHOT_TYPE: &str = "snapshot+jwt";
+/// The `typ` header of an offline token.
+pub const OFFLINE_TOKEN_TYPE: &str = "offline-activation+jwt";
+/// The longest license file that is looked at, in bytes.
+pub const LICENSE_FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The `typ` header of a license file.
+pub const LICENSE_FILE_TYPE: &str = "license+jwt";
+/// The longest head of a bundle that is looked at, in bytes.
+pub const BUNDLE_HEAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The `typ` header of a bundle's head.
+pub const BUNDLE_HEAD_TYPE: &str = "bundle+jwt";
 
 /// A kind of signed text. One never passes as another.
+#[derive(Debug)]
 pub(crate) struct Kind {
     /// Its `typ` header.
     pub(crate) typ: &'static str,
@@ -30,6 +41,22 @@ pub(crate) const TOKEN: Kind = Kind {
 pub(crate) const SNAPSHOT: Kind = Kind {
     typ: SNAPSHOT_TYPE,
     bytes_max: SNAPSHOT_BYTES_MAX,
+};
+
+/// Offline tokens.
+pub(crate) const OFFLINE_TOKEN: Kind = Kind {
+    typ: OFFLINE_TOKEN_TYPE,
+    bytes_max: TOKEN_BYTES_MAX,
+};
+/// License files.
+pub(crate) const LICENSE_FILE: Kind = Kind {
+    typ: LICENSE_FILE_TYPE,
+    bytes_max: LICENSE_FILE_BYTES_MAX,
+};
+/// Heads of bundles.
+pub(crate) const BUNDLE_HEAD: Kind = Kind {
+    typ: BUNDLE_HEAD_TYPE,
+    bytes_max: BUNDLE_HEAD_BYTES_MAX,
 };
 
 /// A text whose form is good and whose content is not trusted yet.

@@ -19,7 +19,9 @@ pub mod downloads;
 #[cfg(feature = "sign")]
 mod key_file;
 mod keys;
+pub mod offline;
 mod provider;
+mod root_signed;
 #[cfg(feature = "sign")]
 mod signing;
 pub mod snapshot;
@@ -28,12 +30,16 @@ pub mod snapshot;
 mod tests;
 mod verify;
 
-pub use claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, Packages};
-pub use compact::{SNAPSHOT_BYTES_MAX, SNAPSHOT_TYPE, TOKEN_BYTES_MAX, TOKEN_TYPE};
+pub use claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, OFFLINE_LIFE_SECONDS_MAX, Packages};
+pub use compact::{
+    BUNDLE_HEAD_BYTES_MAX, BUNDLE_HEAD_TYPE, LICENSE_FILE_BYTES_MAX, LICENSE_FILE_TYPE,
+    OFFLINE_TOKEN_TYPE, SNAPSHOT_BYTES_MAX, SNAPSHOT_TYPE, TOKEN_BYTES_MAX, TOKEN_TYPE,
+};
 #[cfg(feature = "sign")]
 pub use key_file::KeyFileError;
 pub use keys::{Key, KeyError, KeySet, KeySetError};
 pub use provider::ProviderTaken;
+pub use root_signed::Untrusted;
 #[cfg(feature = "sign")]
 pub use signing::{LISTED_BYTES_MAX, SignError, SigningKey};
 pub use verify::{LEEWAY_SECONDS_MAX, Standing, TokenError, Verified, Verifier};

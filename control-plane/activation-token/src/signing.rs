@@ -10,8 +10,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::claims::{Claims, Packages};
-use crate::compact::{Kind, SNAPSHOT, TOKEN};
+use crate::compact::{BUNDLE_HEAD, Kind, LICENSE_FILE, OFFLINE_TOKEN, SNAPSHOT, TOKEN};
 use crate::keys::{Key, KeyError};
+use crate::offline::{BundleHead, LicenseFile};
 use crate::snapshot::Snapshot;
 
 /// A token longer than this, in bytes, names its packages by digest instead.
@@ -89,7 +90,16 @@ impl SigningKey {
     /// Signs claims. A listed set that would push the token past [`LISTED_BYTES_MAX`] is named
     /// by its digest instead.
     pub fn sign(&self, claims: &Claims) -> Result<String, SignError> {
-        let token = self.encode(&TOKEN, &claims.to_wire())?;
+        self.sign_token(&TOKEN, claims)
+    }
+
+    /// Signs the claims of an offline token, likewise. This is the work of the root key.
+    pub fn sign_offline(&self, claims: &Claims) -> Result<String, SignError> {
+        self.sign_token(&OFFLINE_TOKEN, claims)
+    }
+
+    fn sign_token(&self, kind: &Kind, claims: &Claims) -> Result<String, SignError> {
+        let token = self.encode(kind, &claims.to_wire())?;
         let token = match &claims.packages {
             Packages::Listed(set) if token.len() > LISTED_BYTES_MAX => {
                 let packages = Packages::Reference(set.digest());
@@ -97,18 +107,27 @@ impl SigningKey {
                     packages,
                     ..claims.clone()
                 };
-                self.encode(&TOKEN, &claims.to_wire())?
+                self.encode(kind, &claims.to_wire())?
             }
             _ => token,
         };
-        within(&TOKEN, token)
+        within(kind, token)
     }
 
-    /// Signs a snapshot. This is the work of the **root key**, which signs nothing else: it
-    /// outlives token keys, so that forced removal of one never cuts a gate off from the
-    /// snapshot that says so.
+    /// Signs a snapshot. This is the work of the **root key**: it outlives token keys, so that
+    /// forced removal of one never cuts a gate off from the snapshot that says so.
     pub fn sign_snapshot(&self, snapshot: &Snapshot) -> Result<String, SignError> {
         within(&SNAPSHOT, self.encode(&SNAPSHOT, snapshot)?)
+    }
+
+    /// Signs a license file, with the root key.
+    pub fn sign_license_file(&self, file: &LicenseFile) -> Result<String, SignError> {
+        within(&LICENSE_FILE, self.encode(&LICENSE_FILE, file)?)
+    }
+
+    /// Signs the head of a bundle, with the root key.
+    pub fn sign_bundle_head(&self, head: &BundleHead) -> Result<String, SignError> {
+        within(&BUNDLE_HEAD, self.encode(&BUNDLE_HEAD, head)?)
     }
 
     fn encode(&self, kind: &Kind, content: &impl Serialize) -> Result<String, SignError> {

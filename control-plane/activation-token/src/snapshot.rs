@@ -1,15 +1,16 @@
 //! What a gate is told: everything it decides by, numbered, dated and signed.
 //!
 //! A snapshot travels and is kept as a compact JWS under the **root key**: a long-lived Ed25519
-//! key that signs snapshots alone. A gate pins its public half. Token keys come and go inside of
+//! key that outlives all others. A gate pins its public half. Token keys come and go inside of
 //! snapshots, so taking one out by force never keeps a gate from hearing of it.
 
 use jiff::Timestamp;
 use manifest::{PackageName, SetDigest, TierName};
 use serde::{Deserialize, Serialize};
 
-use crate::compact::{Compact, CompactError, SNAPSHOT, object};
+use crate::compact::SNAPSHOT;
 use crate::credential::SecretDigest;
+use crate::root_signed::{self, Untrusted};
 use crate::{Key, LEEWAY_SECONDS_MAX, LIFE_SECONDS_MAX};
 
 #[cfg(test)]
@@ -115,51 +116,10 @@ pub struct BoxRevocation {
     pub issued_until: Timestamp,
 }
 
-/// Why a text is not a snapshot of the control plane that is trusted, in the order in which it
-/// is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UntrustedSnapshot {
-    /// Over [`crate::SNAPSHOT_BYTES_MAX`].
-    #[error("the snapshot is too long")]
-    TooLong,
-    /// Not three parts of canonical base64url.
-    #[error("this is not a signed snapshot")]
-    Form,
-    /// Another algorithm or type, or a header member that does not belong there.
-    #[error("this is signed, but not as a snapshot")]
-    Header,
-    /// Another key signed it.
-    #[error("the snapshot is signed with another key than the root key that is trusted here")]
-    OtherKey,
-    /// The signature does not fit.
-    #[error("the snapshot's signature does not fit")]
-    Signature,
-    /// The root key signed it, but it is of another version, or no snapshot.
-    #[error("the snapshot has not the members that this version knows")]
-    Content,
-}
-
-impl From<CompactError> for UntrustedSnapshot {
-    fn from(error: CompactError) -> Self {
-        match error {
-            CompactError::TooLong => Self::TooLong,
-            CompactError::Form => Self::Form,
-            CompactError::Header => Self::Header,
-        }
-    }
-}
-
 impl Snapshot {
     /// Reads a signed snapshot, if `root` signed it.
-    pub fn from_signed(text: &str, root: &Key) -> Result<Self, UntrustedSnapshot> {
-        let compact = Compact::parse(text, &SNAPSHOT)?;
-        if compact.key_id != root.id() {
-            return Err(UntrustedSnapshot::OtherKey);
-        }
-        if !root.verifies(compact.signed.as_bytes(), compact.signature) {
-            return Err(UntrustedSnapshot::Signature);
-        }
-        object(&compact.payload).ok_or(UntrustedSnapshot::Content)
+    pub fn from_signed(text: &str, root: &Key) -> Result<Self, Untrusted> {
+        root_signed::open(text, &SNAPSHOT, root)
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::claims::{Claims, ClaimsError};
-use crate::compact::{Compact, CompactError, TOKEN};
+use crate::claims::{Claims, ClaimsError, LIFE_SECONDS_MAX, OFFLINE_LIFE_SECONDS_MAX};
+use crate::compact::{Compact, CompactError, Kind, OFFLINE_TOKEN, TOKEN};
 use crate::keys::KeySet;
 
 /// The most clock difference a gate may forgive, in seconds.
@@ -16,6 +16,8 @@ pub const LEEWAY_SECONDS_MAX: u8 = 60;
 pub struct Verifier {
     parties: Arc<Parties>,
     leeway: SignedDuration,
+    kind: &'static Kind,
+    life_seconds_max: i64,
 }
 
 /// Who signs, and whose gates are meant.
@@ -101,6 +103,18 @@ impl Verifier {
         Self {
             parties: Arc::new(parties),
             leeway,
+            kind: &TOKEN,
+            life_seconds_max: LIFE_SECONDS_MAX,
+        }
+    }
+
+    /// The same, for offline tokens and no others.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        Self {
+            kind: &OFFLINE_TOKEN,
+            life_seconds_max: OFFLINE_LIFE_SECONDS_MAX,
+            ..self
         }
     }
 
@@ -111,12 +125,12 @@ impl Verifier {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<Verified, TokenError> {
-        let compact = Compact::parse(token, &TOKEN)?;
+        let compact = Compact::parse(token, self.kind)?;
         let key = keys.get(&compact.key_id).ok_or(TokenError::UnknownKey)?;
         if !key.verifies(compact.signed.as_bytes(), compact.signature) {
             return Err(TokenError::Signature);
         }
-        let claims = Claims::from_json(&compact.payload)?;
+        let claims = Claims::from_json(&compact.payload, self.life_seconds_max)?;
         let standing = Standing {
             key_id: key.shared_id(),
             parties: Arc::clone(&self.parties),

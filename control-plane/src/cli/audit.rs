@@ -7,8 +7,10 @@ use activation_token::clock::{Clock, SystemClock};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
+use terminal::ask::confirm;
+use terminal::output::print;
 
-use super::{ask, lock, look, look_at_database, print};
+use super::{lock, look, look_at_database};
 use crate::api::audit::EntryView;
 use crate::data_dir::{DataDir, Keys};
 use crate::head_note;
@@ -165,7 +167,7 @@ async fn accept(config: &Config, yes: bool) -> anyhow::Result<()> {
     );
     let ends = head.sequence;
     print(&format!("{was}\nthe log is whole and ends at row {ends}\n"))?;
-    ask("Go on with this database?", yes)?;
+    confirm("Go on with this database?", yes)?;
     let before = noted.map(|noted| json!({ "sequence": noted.sequence, "mac": noted.mac }));
     let after = json!({ "sequence": head.sequence, "mac": head.mac });
     let now = SystemClock.now();

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use terminal::output::print;
 
-use super::{look, look_at_database, print};
+use super::{look, look_at_database};
 use crate::secret_file::sync_parent;
 use crate::settings::Given;
 use crate::store::{Database, audit};

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use terminal::output::print;
 
-use super::{find_database, lock, look, print};
+use super::{find_database, lock, look};
 use crate::data_dir::{DataDir, Keys};
 use crate::serve::open_database;
 use crate::settings::{Config, Given};

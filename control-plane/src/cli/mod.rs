@@ -1,14 +1,16 @@
-//! COMMANDS on the database and its audit log. They take the settings that `serve` takes and need
-//! no manifest. One that only looks goes on beside a server; one that replaces needs the data
-//! directory for itself.
+//! COMMANDS. Those on the database and its audit log take the settings that `serve` takes and need
+//! no manifest; one that only looks goes on beside a server, one that replaces needs the data
+//! directory for itself. The others are the operator's: they ask a running control plane over
+//! HTTP ([`remote`]).
 
 mod audit;
 mod backup;
 mod loss;
 mod migrate;
+mod profiles;
+pub mod remote;
 mod restore;
 
-use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -69,33 +71,4 @@ async fn look_at_database(config: &Config) -> anyhow::Result<Database> {
         );
     };
     Ok(database)
-}
-
-/// Prints. Nobody need read it: a closed output is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Asks whoever sits there; `yes` is the answer that was given beforehand.
-fn ask(question: &str, yes: bool) -> anyhow::Result<()> {
-    if yes {
-        return Ok(());
-    }
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        bail!("nobody is there to be asked\n  hint: add `--yes` if this is meant");
-    }
-    print(&format!("{question} [y/N] "))?;
-    let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
-    if !matches!(answer.trim(), "y" | "Y" | "yes") {
-        bail!("nothing was changed");
-    }
-    Ok(())
 }

@@ -13,10 +13,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
+use terminal::ask::confirm;
+use terminal::output::print;
 
 use super::backup::{private, remove};
 use super::loss::{Loss, Present};
-use super::{ask, audit::whole, lock, print};
+use super::{audit::whole, lock};
 use crate::data_dir::{DataDir, Keys};
 use crate::operations::note_replacement;
 use crate::secret_file::sync_parent;
@@ -70,7 +72,7 @@ async fn restore(file: &Path, yes: bool, data: &DataDir, copied: &Path) -> anyho
     print(&format!(
         "`{file}` is whole: {rows} audit rows\n{unchecked}{loss}"
     ))?;
-    ask("Put it in place?", yes)?;
+    confirm("Put it in place?", yes)?;
 
     let now = SystemClock.now();
     let after = json!({ "sequence": head.sequence, "mac": head.mac, "lost": loss.rows() });

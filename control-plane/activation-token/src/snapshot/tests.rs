@@ -67,11 +67,11 @@ fn header() -> Value {
     json!({"alg": "EdDSA", "typ": "snapshot+jwt", "kid": root().public().id()})
 }
 
-fn read(text: &str) -> Result<Snapshot, UntrustedSnapshot> {
+fn read(text: &str) -> Result<Snapshot, Untrusted> {
     Snapshot::from_signed(text, root().public())
 }
 
-fn why_not(text: &str) -> UntrustedSnapshot {
+fn why_not(text: &str) -> Untrusted {
     read(text).err().unwrap()
 }
 
@@ -93,14 +93,14 @@ fn a_snapshot_comes_back_as_it_was_signed() {
 fn only_the_root_key_counts() {
     let other = SigningKey::from_seed(&[8; 32]).unwrap();
     let text = other.sign_snapshot(&snapshot()).unwrap();
-    assert_eq!(why_not(&text), UntrustedSnapshot::OtherKey);
+    assert_eq!(why_not(&text), Untrusted::OtherKey);
     // The other key's signature under the root key's name.
     let (_, signature) = text.rsplit_once('.').unwrap();
     let good = root().sign_snapshot(&snapshot()).unwrap();
     let (signed, _) = good.rsplit_once('.').unwrap();
     assert_eq!(
         why_not(&format!("{signed}.{signature}")),
-        UntrustedSnapshot::Signature
+        Untrusted::Signature
     );
 }
 
@@ -120,7 +120,7 @@ fn a_token_is_no_snapshot_and_a_snapshot_no_token() {
         packages: Packages::Listed(std::iter::empty().collect()),
     };
     let token = root().sign(&claims).unwrap();
-    assert_eq!(why_not(&token), UntrustedSnapshot::Header);
+    assert_eq!(why_not(&token), Untrusted::Header);
 
     let keys = KeySet::new(vec![root().public().clone()]);
     let verifier = Verifier::new("tollgate", "gate", 60);
@@ -136,7 +136,7 @@ fn a_token_is_no_snapshot_and_a_snapshot_no_token() {
     };
     assert_eq!(
         why_not(&forge(&header(), &part(&token))),
-        UntrustedSnapshot::Content
+        Untrusted::Content
     );
     let mut as_token = header();
     as_token["typ"] = json!("activation+jwt");
@@ -156,7 +156,7 @@ fn form_header_and_content_are_closed() {
         format!("{good}.x"),
         payload.clone(),
     ] {
-        assert_eq!(why_not(&text), UntrustedSnapshot::Form, "{text}");
+        assert_eq!(why_not(&text), Untrusted::Form, "{text}");
     }
     for (member, value) in [
         ("alg", json!("none")),
@@ -169,7 +169,7 @@ fn form_header_and_content_are_closed() {
         head[member] = value;
         assert_eq!(
             why_not(&forge(&head, &payload)),
-            UntrustedSnapshot::Header,
+            Untrusted::Header,
             "{head}"
         );
     }
@@ -184,7 +184,7 @@ fn form_header_and_content_are_closed() {
         let mut changed = whole.clone();
         changed.pointer_mut(path).unwrap()[member] = value;
         let text = forge(&header(), &changed.to_string());
-        assert_eq!(why_not(&text), UntrustedSnapshot::Content, "{changed}");
+        assert_eq!(why_not(&text), Untrusted::Content, "{changed}");
     }
     let mut without = whole.clone();
     without.as_object_mut().unwrap().remove("revocations");
@@ -196,7 +196,7 @@ fn form_header_and_content_are_closed() {
     ] {
         assert_eq!(
             why_not(&forge(&header(), &body)),
-            UntrustedSnapshot::Content,
+            Untrusted::Content,
             "{body}"
         );
     }
@@ -224,8 +224,8 @@ fn licenses_that_expire_are_told_and_a_snapshot_without_any_has_no_such_member()
 #[test]
 fn a_snapshot_beyond_the_limit_is_not_looked_at() {
     let text = "a".repeat(SNAPSHOT_BYTES_MAX + 1);
-    assert_eq!(why_not(&text), UntrustedSnapshot::TooLong);
-    assert_eq!(why_not(&text[1..]), UntrustedSnapshot::Form);
+    assert_eq!(why_not(&text), Untrusted::TooLong);
+    assert_eq!(why_not(&text[1..]), Untrusted::Form);
 }
 
 #[test]

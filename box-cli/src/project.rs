@@ -1,0 +1,67 @@
+//! The project that is installed into: where its files are, and who may change them now.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// A project's folder.
+///
+/// `box.json` may be committed; what lies in `.box` is this box's own.
+#[derive(Debug, Clone)]
+pub struct Project {
+    root: PathBuf,
+}
+
+/// Held by the one process that changes what the box knows.
+#[derive(Debug)]
+pub struct Turn {
+    // Closing the file lets go of the lock.
+    _lock: File,
+}
+
+impl Project {
+    /// The given folder. Without one, the nearest folder upwards that was activated, else the
+    /// current one.
+    pub fn find(given: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(given) = given {
+            let root = given.to_owned();
+            return Ok(Self { root });
+        }
+        let here = std::env::current_dir().context("the current folder is gone")?;
+        let activated = here.ancestors().find(|dir| dir.join(".box").is_dir());
+        let root = activated.unwrap_or(&here).to_owned();
+        Ok(Self { root })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file of the project.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// A file of this box alone, which is never committed.
+    pub fn private(&self, name: &str) -> PathBuf {
+        self.root.join(".box").join(name)
+    }
+
+    /// Waits until no other process changes what the box knows. Makes `.box`, and has git ignore
+    /// what is in it.
+    pub fn take_turn(&self) -> anyhow::Result<Turn> {
+        let dir = self.root.join(".box");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
+        let ignore = dir.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n")
+                .with_context(|| format!("cannot write `{}`", ignore.display()))?;
+        }
+        let path = dir.join("lock");
+        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        let file = locked.with_context(|| format!("cannot lock `{}`", path.display()))?;
+        Ok(Turn { _lock: file })
+    }
+}
