@@ -7,7 +7,7 @@ mod audit;
 mod backup;
 mod loss;
 mod migrate;
-mod profiles;
+pub mod profiles;
 pub mod remote;
 mod restore;
 
