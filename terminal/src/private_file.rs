@@ -46,7 +46,6 @@ pub fn read(path: &Path) -> anyhow::Result<Option<String>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
