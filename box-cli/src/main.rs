@@ -1,86 +1,77 @@
-//! `box`: activates a license on a customer's machine.
+//! `box`: activates a license on a customer's machine and installs what it covers.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use box_cli::activate::{activate, fingerprint, write_npmrc};
-use clap::{Args, Parser, Subcommand};
-use url::Url;
+use box_cli::commands::activate::Activate;
+use box_cli::commands::deactivate::Deactivate;
+use box_cli::commands::packages::Packages;
+use box_cli::commands::renew::Renew;
+use box_cli::commands::status::Status;
+use box_cli::commands::token::Token;
+use box_cli::commands::watch::Watch;
+use box_cli::project::Project;
+use clap::{Parser, Subcommand};
 
 /// Activate a license and install what it covers
 #[derive(Parser)]
-#[command(name = "box", version)]
+#[command(name = "box", version, propagate_version = true)]
 struct Cli {
+    /// The project's folder [default: the nearest one upwards that was activated, else this one]
+    #[arg(long, global = true, value_name = "DIR", env = "BOX_PROJECT")]
+    project: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Exchange the license key for a token and point this project's npm to the gate
+    /// Exchange the license key for a token and point this project to the gate
     ///
-    /// Sets the scope's registry and its token in .npmrc and leaves every other line alone.
+    /// Sets the scope's registry and its token in .npmrc and leaves every other line alone, tells
+    /// in box.json what was activated, and keeps the license key in .box/credentials.json. The key
+    /// is taken from --key-file, from `BOX_LICENSE_KEY`, or asked for.
+    #[command(visible_alias = "auth")]
     Activate(Activate),
-}
-
-#[derive(Args)]
-struct Activate {
-    /// The vendor's control plane
-    #[arg(long, value_name = "URL", env = "BOX_CONTROL_PLANE")]
-    control_plane: Url,
-    /// The license key; safer in a file or in the variable than in a shell history
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "BOX_LICENSE_KEY",
-        hide_env_values = true
-    )]
-    key: Option<String>,
-    /// A file with the license key
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
-    key_file: Option<PathBuf>,
-    /// What this box is known by [default: a random value kept in .box/fingerprint]
-    #[arg(long, value_name = "TEXT", env = "BOX_FINGERPRINT")]
-    fingerprint: Option<String>,
-    /// The project's folder
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    project: PathBuf,
+    /// Show what this box may install, and until when
+    ///
+    /// Asks nobody. Exits with 1 where the token is over.
+    Status(Status),
+    /// Renew the token when less than half of its life is left
+    ///
+    /// May be called as often as you like and by several at once: one of them asks.
+    Renew(Renew),
+    /// Print a token that is good now
+    ///
+    /// In a project that was not activated, `BOX_CONTROL_PLANE` and `BOX_LICENSE_KEY` give one that is
+    /// kept nowhere, for instance in CI.
+    Token(Token),
+    /// Keep the token fresh until stopped
+    Watch(Watch),
+    /// List what may be installed
+    Packages(Packages),
+    /// Give the seat back and take the token away
+    Deactivate(Deactivate),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Command::Activate(options) = Cli::parse().command;
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Cli::parse()).await {
+        Ok(code) => code,
         Err(error) => terminal::exit::report(&error),
     }
 }
 
-async fn run(options: Activate) -> anyhow::Result<()> {
-    let key = match (options.key, options.key_file) {
-        (Some(key), _) => key,
-        (None, Some(file)) => std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read the license key in `{}`", file.display()))?,
-        (None, None) => bail!(
-            "no license key is given\n  \
-             hint: put it in a file and name that with `--key-file`, or set BOX_LICENSE_KEY"
-        ),
-    };
-    let fingerprint = match options.fingerprint {
-        Some(fingerprint) => fingerprint,
-        None => fingerprint(&options.project)?,
-    };
-    let activation = activate(&options.control_plane, key.trim(), &fingerprint).await?;
-    write_npmrc(&options.project, &activation)?;
-    writeln!(
-        std::io::stdout(),
-        "activated: tier {}, {} packages from {}, for {} minutes",
-        activation.tier,
-        activation.packages.len(),
-        activation.registry_url,
-        activation.expires_in / 60
-    )?;
-    Ok(())
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let project = Project::find(cli.project.as_deref())?;
+    match cli.command {
+        Command::Activate(command) => command.run(&project).await?,
+        Command::Status(command) => command.run(&project)?,
+        Command::Renew(command) => command.run(&project).await?,
+        Command::Token(command) => command.run(&project).await?,
+        Command::Watch(command) => command.run(&project).await?,
+        Command::Packages(command) => command.run(&project).await?,
+        Command::Deactivate(command) => command.run(&project).await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
