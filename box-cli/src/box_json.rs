@@ -5,6 +5,7 @@ use anyhow::Context;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use manifest::PackageName;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
@@ -46,17 +47,23 @@ impl BoxJson {
 
     /// The `license` block, where there is one that can be read.
     pub fn license(&self) -> Option<License> {
-        serde_json::from_str(self.0.get("license")?.get()).ok()
+        self.read("license")
     }
 
-    /// Says what was activated. A block that says the same already stays as it is, so that a
-    /// renewal changes no committed file.
-    pub fn activated(&mut self, credentials: &Credentials) -> anyhow::Result<()> {
+    /// The control plane that it names.
+    pub fn control_plane_url(&self) -> Option<Url> {
+        self.read("controlPlaneUrl")
+    }
+
+    /// Says what was activated, and whether that is news: what it says already stays as it is, so
+    /// that a renewal changes no committed file.
+    pub fn activated(&mut self, credentials: &Credentials) -> anyhow::Result<bool> {
+        let mut changed = false;
         if let Some(url) = &credentials.control_plane_url {
-            self.put("controlPlaneUrl", url)?;
+            changed |= self.put("controlPlaneUrl", url)?;
         }
         if let Some(org) = &credentials.org {
-            self.put("org", org)?;
+            changed |= self.put("org", org)?;
         }
         let mut license = License {
             customer_id: credentials.customer_id.clone(),
@@ -69,23 +76,26 @@ impl BoxJson {
             let activated_at = license.activated_at;
             license.activated_at = before.activated_at;
             if license == before {
-                return Ok(());
+                return Ok(changed);
             }
             license.activated_at = activated_at;
         }
         let text = serde_json::to_string_pretty(&license)?.replace('\n', "\n  ");
         let block = RawValue::from_string(text)?;
         self.0.insert("license".to_owned(), block);
-        Ok(())
+        Ok(true)
     }
 
-    /// Says that nothing is activated.
-    pub fn deactivated(&mut self) {
-        self.0.shift_remove("license");
+    /// Says that nothing is activated, and whether that is news.
+    pub fn deactivated(&mut self) -> bool {
+        self.0.shift_remove("license").is_some()
     }
 
     /// The file's text.
     pub fn to_text(&self) -> anyhow::Result<String> {
+        if self.0.is_empty() {
+            return Ok("{}\n".to_owned());
+        }
         let members = self.0.iter().map(|(name, value)| {
             let name = serde_json::to_string(name)?;
             Ok(format!("  {name}: {}", value.get()))
@@ -94,8 +104,19 @@ impl BoxJson {
         Ok(format!("{{\n{}\n}}\n", members.join(",\n")))
     }
 
-    fn put(&mut self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    /// Sets a member, unless it says the same already in other words.
+    fn put<T>(&mut self, name: &str, value: &T) -> anyhow::Result<bool>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        if self.read::<T>(name).as_ref() == Some(value) {
+            return Ok(false);
+        }
         self.0.insert(name.to_owned(), to_raw_value(value)?);
-        Ok(())
+        Ok(true)
     }
 }

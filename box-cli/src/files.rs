@@ -1,143 +1,171 @@
-//! What an activation lays down in the project, and what a deactivation takes away.
+//! What an activation leaves in the project, and what a deactivation takes out again. Everything
+//! is read, and tried to be written, before the server is asked: no seat is taken in vain.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 
 use anyhow::Context;
 use manifest::PackageName;
-use terminal::private_file;
+use terminal::{Exit, Failure, private_file};
 
 use crate::box_json::{self, BoxJson};
 use crate::credentials::{self, Credentials};
 use crate::npmrc;
 use crate::project::Project;
 
-/// The project's files that hold secrets (POT-59).
-const SECRET: [&str; 2] = [".box/credentials.json", ".npmrc"];
+const NPMRC: &str = ".npmrc";
+const GITIGNORE: &str = ".gitignore";
+/// What git must not take: each line, and other lines that say the same.
+const SECRETS: [(&str, &[&str]); 2] = [
+    (
+        ".box/credentials.json",
+        &["/.box/credentials.json", ".box", ".box/", "/.box", "/.box/"],
+    ),
+    (NPMRC, &["/.npmrc"]),
+];
 
-/// Writes everything that follows from an activation. `before` is what the box had until now.
-pub fn lay_down(
-    project: &Project,
-    before: Option<&Credentials>,
-    now: &Credentials,
-) -> anyhow::Result<()> {
-    // The license key first: whatever happens next, it can be renewed from here.
-    now.save(project)?;
-    ignore_secrets(project)?;
-    let path = project.path(".npmrc");
-    let mut text = private_file::read(&path)?.unwrap_or_default();
-    if let Some(before) = before {
-        let now: Vec<String> = keys(now);
-        let gone: Vec<String> = keys(before)
-            .into_iter()
-            .filter(|key| !now.contains(key))
-            .collect();
-        text = npmrc::without(&text, &gone);
-    }
-    private_file::write(&path, &npmrc::set(&text, &lines(now)))?;
-    edit_box_json(project, |file| file.activated(now))
+/// The project's files as they were read, to be changed while the [`Turn`](crate::project::Turn)
+/// is held.
+pub struct Files<'p> {
+    project: &'p Project,
+    npmrc: String,
+    gitignore: String,
+    /// `box.json`.
+    pub box_json: BoxJson,
 }
 
-/// Takes away everything that an activation laid down. Files in which nothing else stands go.
-pub fn take_away(project: &Project, had: &Credentials) -> anyhow::Result<()> {
-    let path = project.path(".npmrc");
-    if let Some(text) = private_file::read(&path)? {
-        let rest = npmrc::without(&text, &keys(had));
-        if rest.trim().is_empty() {
-            remove(&path)?;
-        } else if rest != text {
-            private_file::write(&path, &rest)?;
+impl<'p> Files<'p> {
+    /// Reads them. Fails where one of them could not be changed later.
+    pub fn open(project: &'p Project) -> anyhow::Result<Self> {
+        let read = |name| -> anyhow::Result<String> {
+            Ok(private_file::read(&project.path(name))?.unwrap_or_default())
+        };
+        let files = Self {
+            project,
+            npmrc: read(NPMRC)?,
+            gitignore: read(GITIGNORE)?,
+            box_json: BoxJson::parse(&read(box_json::FILE)?)?,
+        };
+        for folder in [project.root(), &project.private("")] {
+            tempfile_in(folder).map_err(|error| unwritable(project, &error))?;
         }
+        Ok(files)
     }
-    edit_box_json(project, |file| {
-        file.deactivated();
+
+    /// Keeps what was activated: the secrets only after git ignores them.
+    pub fn activated(
+        mut self,
+        before: Option<&Credentials>,
+        new: &Credentials,
+    ) -> anyhow::Result<()> {
+        let gitignore = ignoring(&self.gitignore);
+        if gitignore != self.gitignore {
+            write_public(self.project, GITIGNORE, &gitignore)?;
+        }
+        new.save(self.project)?;
+        let mut lines = self.npmrc.clone();
+        if let Some(before) = before {
+            let stays: Vec<String> = pairs(new).into_iter().map(|(key, _)| key).collect();
+            let mut gone = our_keys(&lines, before);
+            gone.retain(|key| !stays.contains(key));
+            lines = npmrc::without(&lines, &gone);
+        }
+        let lines = npmrc::set(&lines, &pairs(new));
+        if lines != self.npmrc {
+            private_file::write(&self.project.path(NPMRC), &lines)?;
+        }
+        if self.box_json.activated(new)? {
+            write_public(self.project, box_json::FILE, &self.box_json.to_text()?)?;
+        }
         Ok(())
-    })?;
-    remove(&project.private(credentials::FILE))
+    }
+
+    /// Takes out what is ours.
+    pub fn deactivated(mut self, before: &Credentials) -> anyhow::Result<()> {
+        let lines = npmrc::without(&self.npmrc, &our_keys(&self.npmrc, before));
+        if lines.is_empty() {
+            remove(self.project, &self.project.path(NPMRC))?;
+        } else if lines != self.npmrc {
+            private_file::write(&self.project.path(NPMRC), &lines)?;
+        }
+        if self.box_json.deactivated() {
+            write_public(self.project, box_json::FILE, &self.box_json.to_text()?)?;
+        }
+        remove(self.project, &self.project.private(credentials::FILE))
+    }
 }
 
-/// What stands in `.npmrc` for an activation: the gate of each scope, and the token there.
-pub fn lines(credentials: &Credentials) -> Vec<(String, String)> {
-    let registry = registry(credentials);
-    let scopes: BTreeSet<&str> = credentials
-        .packages
-        .iter()
-        .filter_map(PackageName::scope)
-        .collect();
-    let mut lines: Vec<(String, String)> = scopes
+/// What npm is told: the gate for each scope, and the token for the gate.
+fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
+    let (registry, token_key) = registry(credentials);
+    let packages = credentials.packages.iter();
+    let scopes: BTreeSet<&str> = packages.filter_map(PackageName::scope).collect();
+    let mut pairs: Vec<(String, String)> = scopes
         .into_iter()
         .map(|scope| (format!("{scope}:registry"), registry.clone()))
         .collect();
-    lines.push((token_key(credentials), credentials.npm_token.clone()));
-    lines
+    pairs.push((token_key, credentials.npm_token.clone()));
+    pairs
 }
 
-/// The key in `.npmrc` under which the gate's token stands.
-pub fn token_key(credentials: &Credentials) -> String {
-    let registry = registry(credentials);
+/// The registry as npm spells it, and the key of its token.
+fn registry(credentials: &Credentials) -> (String, String) {
+    let registry = credentials.registry_url.as_str();
+    let registry = format!("{}/", registry.trim_end_matches('/'));
     let place = registry.split_once(':').map_or("", |(_, place)| place);
-    format!("{place}:_authToken")
+    let token_key = format!("{place}:_authToken");
+    (registry, token_key)
 }
 
-/// The gate's address, as npm wants it: with a slash at the end.
-fn registry(credentials: &Credentials) -> String {
-    let url = credentials.registry_url.as_str();
-    format!("{}/", url.trim_end_matches('/'))
+/// The keys in an `.npmrc` that an activation set. A scope that points elsewhere by now is
+/// somebody else's.
+fn our_keys(lines: &str, credentials: &Credentials) -> Vec<String> {
+    let (registry, token_key) = registry(credentials);
+    let is_ours = |(key, _): &(String, String)| {
+        *key == token_key || npmrc::get(lines, key) == Some(registry.as_str())
+    };
+    let set = pairs(credentials).into_iter().filter(is_ours);
+    set.map(|(key, _)| key).collect()
 }
 
-fn keys(credentials: &Credentials) -> Vec<String> {
-    let lines = lines(credentials).into_iter();
-    lines.map(|(key, _)| key).collect()
+/// The text of a `.gitignore` that names the secrets as well.
+fn ignoring(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (line, same) in SECRETS {
+        let says_it = |there: &str| there.trim() == line || same.contains(&there.trim());
+        if text.lines().any(says_it) {
+            continue;
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
 }
 
-/// Has git ignore the files with secrets, whatever else it ignores.
-fn ignore_secrets(project: &Project) -> anyhow::Result<()> {
-    let path = project.path(".gitignore");
-    let text = private_file::read(&path)?.unwrap_or_default();
-    let missing: Vec<&str> = SECRET
-        .into_iter()
-        .filter(|name| {
-            !text
-                .lines()
-                .any(|line| line.trim().trim_start_matches('/') == *name)
-        })
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let mut text = text;
-    if !text.is_empty() && !text.ends_with('\n') {
-        text += ending;
-    }
-    for name in missing {
-        text += name;
-        text += ending;
-    }
+/// Tries whether files can be made in a folder.
+fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".box.{}.try", std::process::id()));
+    fs::write(&path, "")?;
+    fs::remove_file(path)
+}
+
+fn unwritable(project: &Project, error: &std::io::Error) -> Failure {
+    let root = project.root().display();
+    Failure::new(Exit::Failed, format!("cannot write in `{root}`: {error}"))
+        .hint("nothing was asked of the control plane; make the folder writable, or use `box token` with BOX_LICENSE_KEY and BOX_CONTROL_PLANE, which writes nothing")
+}
+
+fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = project.path(name);
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn edit_box_json(
-    project: &Project,
-    edit: impl FnOnce(&mut BoxJson) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let path = project.path(box_json::FILE);
-    let before = private_file::read(&path)?;
-    let mut file = BoxJson::parse(before.as_deref().unwrap_or_default())?;
-    let told = file.to_text()?;
-    edit(&mut file)?;
-    let after = file.to_text()?;
-    // An edit that says the same changes nothing, not even how the file is laid out.
-    if after == told {
-        return Ok(());
-    }
-    fs::write(&path, after).with_context(|| format!("cannot write `{}`", path.display()))
-}
-
-fn remove(path: &std::path::Path) -> anyhow::Result<()> {
+fn remove(_project: &Project, path: &std::path::Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
         _ => Ok(()),

@@ -19,11 +19,9 @@ const PURPOSE: &str = "tollgate box fingerprint 1\n";
 /// Where a machine's id stands (machine-id(5)).
 const MACHINE_ID: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 
-/// This box's fingerprint. A random one is kept in the project, which must then be writable.
-pub fn of(project: &Project, given: Option<&str>) -> anyhow::Result<String> {
-    if let Some(given) = given {
-        return Ok(given.to_owned());
-    }
+/// This box's fingerprint, where none is given. A random one is kept in the project, while the
+/// turn is held.
+pub fn of(project: &Project) -> anyhow::Result<String> {
     if let Some(kept) = private_file::read(&project.private(FILE))? {
         let kept = kept.trim();
         if !kept.is_empty() {
@@ -37,8 +35,11 @@ pub fn of(project: &Project, given: Option<&str>) -> anyhow::Result<String> {
         return Ok(fingerprint);
     }
     let fingerprint = random()?;
-    let _turn = project.take_turn()?;
-    private_file::write(&project.private(FILE), &format!("{fingerprint}\n"))?;
+    let kept = private_file::write(&project.private(FILE), &format!("{fingerprint}\n"));
+    kept.context(
+        "this machine has no id, and a fingerprint cannot be kept\n  \
+         hint: give one with `--fingerprint` or BOX_FINGERPRINT",
+    )?;
     Ok(fingerprint)
 }
 

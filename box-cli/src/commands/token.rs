@@ -1,4 +1,6 @@
-//! `box token`.
+//! `box token`: print a token that is good.
+
+use std::process::ExitCode;
 
 use clap::Args;
 use secrecy::ExposeSecret;
@@ -7,21 +9,23 @@ use terminal::output::print;
 use crate::project::Project;
 use crate::session::{self, Given};
 
-/// How the token is printed.
+/// Prints the token.
 #[derive(Debug, Args)]
 pub struct Token {
-    /// Print the value of an Authorization header, as pnpm's `tokenHelper` wants it
-    #[arg(long)]
-    header: bool,
     #[command(flatten)]
     given: Given,
+    /// Print `Bearer` before it, as an HTTP header has it
+    #[arg(long)]
+    header: bool,
 }
 
 impl Token {
-    /// Prints a token that is good now, and nothing else.
-    pub async fn run(self, project: &Project) -> anyhow::Result<()> {
+    /// Runs it.
+    pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
         let session = session::fresh(project, &self.given).await?;
+        let token = session.token.expose_secret();
         let scheme = if self.header { "Bearer " } else { "" };
-        print(&format!("{scheme}{}\n", session.token.expose_secret()))
+        print(&format!("{scheme}{token}\n"))?;
+        Ok(ExitCode::SUCCESS)
     }
 }
