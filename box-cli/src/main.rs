@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use box_cli::commands::{activate, token};
+use box_cli::commands::{activate, request, token};
 use box_cli::project::Project;
 use clap::{Parser, Subcommand};
 
@@ -26,6 +26,11 @@ enum Command {
     /// Without a key it is asked for, on a terminal; once activated, the key is kept.
     #[command(visible_alias = "auth")]
     Activate(activate::Activate),
+    /// Print what a vendor signs for a box that has no network
+    ///
+    /// It holds no secret: what this box is known by, and the time. The license file that comes
+    /// back is taken by `box activate --from`.
+    Request(request::Request),
     /// Print a token that is good, renewed if it is due
     Token(token::Token),
 }
@@ -43,6 +48,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
     match command {
         Command::Activate(command) => command.run(project).await,
+        Command::Request(command) => command.run(project).await,
         Command::Token(command) => command.run(project).await,
     }
 }

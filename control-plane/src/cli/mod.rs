@@ -17,6 +17,7 @@ mod premium;
 pub mod profiles;
 pub mod remote;
 mod restore;
+mod sign_request;
 pub mod when;
 
 use std::sync::Arc;
