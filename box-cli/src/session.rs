@@ -22,6 +22,7 @@ use crate::credentials::Credentials;
 use crate::files::Files;
 use crate::fingerprint;
 use crate::project::{Project, Turn};
+use crate::words;
 
 /// What may be given on the command line or in the environment. Without it counts what the project
 /// keeps.
@@ -328,7 +329,7 @@ fn old_one(
         Some(known) if away && same(&known) && known.is_good(now) => {
             say(&format!(
                 "warning: {error}; the token at hand is good for {}",
-                in_words(known.expires_at.duration_since(now))
+                words::time(known.expires_at.duration_since(now))
             ))?;
             Ok(known)
         }
@@ -358,19 +359,6 @@ fn warn_of_clock(ahead: SignedDuration) -> anyhow::Result<()> {
     say(&format!(
         "warning: this machine's clock is {} {way} the control plane's; set it right, or tokens \
          seem to end too early or too late",
-        in_words(ahead.abs())
+        words::time(ahead.abs())
     ))
-}
-
-/// A length of time for people, to the unit that matters.
-pub fn in_words(time: SignedDuration) -> String {
-    let seconds = time.as_secs().max(0);
-    let (count, unit) = match seconds {
-        0..=119 => (seconds, "second"),
-        120..=7_199 => (seconds / 60, "minute"),
-        7_200..=172_799 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
 }

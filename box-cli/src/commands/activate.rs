@@ -10,6 +10,7 @@ use terminal::{Exit, Failure, ask};
 use crate::credentials::Credentials;
 use crate::project::Project;
 use crate::session::{self, Given};
+use crate::words;
 
 /// Takes a license into use.
 #[derive(Debug, Args)]
@@ -73,15 +74,14 @@ fn kept_or_asked(project: &Project, given: &Given) -> anyhow::Result<SecretStrin
     })?)
 }
 
+/// The tier, and what it covers (POT-55).
 fn told(credentials: &Credentials) -> String {
-    let mut text = format!(
-        "activated: tier {}, {} packages from {}\n",
+    let packages = credentials.packages.iter();
+    let listed = words::lines(packages.map(|name| format!("  {name}")));
+    format!(
+        "activated: tier {}, {} from {}\n{listed}",
         credentials.tier,
-        credentials.packages.len(),
+        words::count(credentials.packages.len(), "package"),
         credentials.registry_url,
-    );
-    for package in &credentials.packages {
-        text.push_str(&format!("  {package}\n"));
-    }
-    text
+    )
 }
