@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use box_cli::commands::{activate, deactivate, packages, renew, status, token, watch};
+use box_cli::commands::{activate, deactivate, packages, renew, request, status, token, watch};
 use box_cli::project::Project;
 use clap::{Parser, Subcommand};
 
@@ -34,6 +34,11 @@ enum Command {
     ///
     /// Safe from cron and from several processes at once: one renews, the others find it done.
     Renew(renew::Renew),
+    /// Print what a vendor signs for a box that has no network
+    ///
+    /// It holds no secret: what this box is known by, and the time. The license file that comes
+    /// back is taken by `box activate --from`.
+    Request(request::Request),
     /// Print a token that is good, renewed if it is due
     Token(token::Token),
     /// Renew in time until a signal ends it
@@ -61,6 +66,7 @@ async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
         Command::Activate(command) => command.run(project).await,
         Command::Status(command) => command.run(project),
         Command::Renew(command) => command.run(project).await,
+        Command::Request(command) => command.run(project).await,
         Command::Token(command) => command.run(project).await,
         Command::Watch(command) => command.run(project).await,
         Command::Packages(command) => command.run(project).await,

@@ -4,6 +4,7 @@ pub mod activate;
 pub mod deactivate;
 pub mod packages;
 pub mod renew;
+pub mod request;
 pub mod status;
 pub mod token;
 pub mod watch;

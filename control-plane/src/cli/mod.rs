@@ -11,6 +11,7 @@ mod migrate;
 pub mod profiles;
 pub mod remote;
 mod restore;
+mod sign_request;
 pub mod when;
 
 use std::sync::Arc;
