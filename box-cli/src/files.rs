@@ -2,14 +2,18 @@
 //! is read, and tried to be written, before the server is asked: no seat is taken in vain.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::Context;
 use manifest::PackageName;
-use terminal::{Exit, Failure, private_file};
+use terminal::private_file;
 
 use crate::box_json::{self, BoxJson};
 use crate::credentials::{self, Credentials};
+use crate::fingerprint;
 use crate::npmrc;
 use crate::project::Project;
 
@@ -47,7 +51,7 @@ impl<'p> Files<'p> {
             box_json: BoxJson::parse(&read(box_json::FILE)?)?,
         };
         for folder in [project.root(), &project.private("")] {
-            tempfile_in(folder).map_err(|error| unwritable(project, &error))?;
+            try_to_write_in(folder).map_err(|error| Unwritable::new(project, &error.into()))?;
         }
         Ok(files)
     }
@@ -80,20 +84,56 @@ impl<'p> Files<'p> {
         Ok(())
     }
 
-    /// Takes out what is ours.
-    pub fn deactivated(mut self, before: &Credentials) -> anyhow::Result<()> {
+    /// Takes out what is ours. A fingerprint that was made up stays as long as its seat does.
+    pub fn deactivated(mut self, before: &Credentials, seat_is_free: bool) -> anyhow::Result<()> {
+        let project = self.project;
         let lines = npmrc::without(&self.npmrc, &our_keys(&self.npmrc, before));
         if lines.is_empty() {
-            remove(self.project, &self.project.path(NPMRC))?;
+            remove(&project.path(NPMRC))?;
         } else if lines != self.npmrc {
-            private_file::write(&self.project.path(NPMRC), &lines)?;
+            private_file::write(&project.path(NPMRC), &lines)?;
         }
         if self.box_json.deactivated() {
-            write_public(self.project, box_json::FILE, &self.box_json.to_text()?)?;
+            write_public(project, box_json::FILE, &self.box_json.to_text()?)?;
         }
-        remove(self.project, &self.project.private(credentials::FILE))
+        remove(&project.private(credentials::FILE))?;
+        if seat_is_free {
+            remove(&project.private(fingerprint::FILE))?;
+        }
+        project.clear()
     }
 }
+
+/// The project's folder cannot be written.
+#[derive(Debug)]
+pub struct Unwritable {
+    root: String,
+    why: String,
+}
+
+impl Unwritable {
+    /// By what it is seen.
+    pub fn new(project: &Project, why: &anyhow::Error) -> Self {
+        Self {
+            root: project.root().display().to_string(),
+            why: format!("{why:#}"),
+        }
+    }
+}
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { root, why } = self;
+        write!(
+            f,
+            "cannot write in `{root}`: {why}\n  \
+             hint: nothing was asked of the control plane; where nothing may be written, \
+             `box token` and `box exec` do with BOX_LICENSE_KEY and BOX_CONTROL_PLANE"
+        )
+    }
+}
+
+impl std::error::Error for Unwritable {}
 
 /// What npm is told: the gate for each scope, and the token for the gate.
 fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
@@ -146,16 +186,10 @@ fn ignoring(text: &str) -> String {
 }
 
 /// Tries whether files can be made in a folder.
-fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
+fn try_to_write_in(folder: &Path) -> std::io::Result<()> {
     let path = folder.join(format!(".box.{}.try", std::process::id()));
     fs::write(&path, "")?;
     fs::remove_file(path)
-}
-
-fn unwritable(project: &Project, error: &std::io::Error) -> Failure {
-    let root = project.root().display();
-    Failure::new(Exit::Failed, format!("cannot write in `{root}`: {error}"))
-        .hint("nothing was asked of the control plane; make the folder writable, or use `box token` with BOX_LICENSE_KEY and BOX_CONTROL_PLANE, which writes nothing")
 }
 
 fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()> {
@@ -163,9 +197,9 @@ fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()>
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn remove(_project: &Project, path: &std::path::Path) -> anyhow::Result<()> {
+fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
         _ => Ok(()),

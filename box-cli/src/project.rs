@@ -1,9 +1,14 @@
 //! The project that is installed into: where its files are, and who may change them now.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+
+/// The file in `.box` that is locked.
+const LOCK: &str = "lock";
+/// The file in `.box` that has git ignore all of it.
+const IGNORE: &str = ".gitignore";
 
 /// A project's folder.
 ///
@@ -52,16 +57,50 @@ impl Project {
     /// Waits until no other process changes what the box knows. Makes `.box`, and has git ignore
     /// what is in it.
     pub fn take_turn(&self) -> anyhow::Result<Turn> {
+        let (file, path) = self.lock_file()?;
+        file.lock()
+            .with_context(|| format!("cannot lock `{}`", path.display()))?;
+        Ok(Turn { _lock: file })
+    }
+
+    /// The same without waiting; none where another process has its turn.
+    pub fn try_turn(&self) -> anyhow::Result<Option<Turn>> {
+        let (file, path) = self.lock_file()?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Turn { _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock `{}`", path.display()))
+            }
+        }
+    }
+
+    fn lock_file(&self) -> anyhow::Result<(File, PathBuf)> {
         let dir = self.root.join(".box");
         fs::create_dir_all(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
-        let ignore = dir.join(".gitignore");
+        let ignore = dir.join(IGNORE);
         if !ignore.exists() {
             fs::write(&ignore, "*\n")
                 .with_context(|| format!("cannot write `{}`", ignore.display()))?;
         }
-        let path = dir.join("lock");
-        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
-        let file = locked.with_context(|| format!("cannot lock `{}`", path.display()))?;
-        Ok(Turn { _lock: file })
+        let path = dir.join(LOCK);
+        let file = File::create(&path);
+        let file = file.with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok((file, path))
+    }
+
+    /// Removes `.box` where nothing but the lock and its company is left in it. The turn is held.
+    pub fn clear(&self) -> anyhow::Result<()> {
+        let dir = self.root.join(".box");
+        let entries =
+            fs::read_dir(&dir).with_context(|| format!("cannot read `{}`", dir.display()))?;
+        let empty = entries.flatten().all(|entry| {
+            let name = entry.file_name();
+            name == LOCK || name == IGNORE
+        });
+        if !empty {
+            return Ok(());
+        }
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove `{}`", dir.display()))
     }
 }

@@ -1,11 +1,23 @@
 //! Times and numbers as people read them.
 
+use std::fmt::Display;
+
 use jiff::{SignedDuration, Timestamp};
 
 /// A number of things.
 pub fn count(number: usize, thing: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{s}")
+}
+
+/// A line for each.
+pub fn lines(of: impl IntoIterator<Item: Display>) -> String {
+    let mut text = String::new();
+    for line in of {
+        text += &line.to_string();
+        text.push('\n');
+    }
+    text
 }
 
 /// A point in time, to the second, in UTC.
@@ -26,7 +38,7 @@ pub fn until(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// A length of time in its largest unit.
-fn about(length: SignedDuration) -> String {
+pub fn about(length: SignedDuration) -> String {
     let (minutes, hours) = (length.as_mins(), length.as_hours());
     let of = |number: i64, unit| count(usize::try_from(number).unwrap_or(0), unit);
     match (minutes, hours) {
@@ -35,6 +47,29 @@ fn about(length: SignedDuration) -> String {
         (_, ..48) => of(hours, "hour"),
         _ => of(hours / 24, "day"),
     }
+}
+
+/// That the clock stands before what it showed earlier.
+pub fn clock_behind(by: SignedDuration) -> String {
+    format!(
+        "this machine's clock stands {} before the time at which the token was made\n  \
+         hint: set it right",
+        about(by)
+    )
+}
+
+/// That the clock shows another time than the control plane's.
+pub fn clock_differs(ahead: SignedDuration) -> String {
+    let way = if ahead.is_negative() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    format!(
+        "this machine's clock is {} {way} the control plane's\n  \
+         hint: set it right, or tokens seem to end at the wrong time",
+        about(ahead.abs())
+    )
 }
 
 #[cfg(test)]

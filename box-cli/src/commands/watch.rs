@@ -1,66 +1,79 @@
-//! `box watch`: keeps the token fresh until it is told to stop.
+//! `box watch`: renew in time until told to stop. One line an event.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
-use activation_token::clock::{Clock, SystemClock};
-use anyhow::Context;
 use clap::Args;
-use terminal::output::say;
+use terminal::output::print;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::renew;
+use crate::credentials::Credentials;
 use crate::project::Project;
-use crate::session::{self, Renewal};
+use crate::session::{self, Renewal, When};
 use crate::words;
 
 /// The first wait after a failure; it doubles.
 const WAIT: Duration = Duration::from_secs(5);
-/// The longest wait after a failure.
+/// No longer is waited after a failure.
 const WAIT_MAX: Duration = Duration::from_mins(5);
-/// Whether it is due is looked at this often, whatever the clock did meanwhile: a machine that
-/// slept wakes with an old token.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often it is looked whether the token is due. By the clock, for a timer stands still while a
+/// machine sleeps; and often enough for the shortest life that a token can have.
+const LOOK: Duration = Duration::from_secs(10);
 
-/// Nothing is to be chosen.
+/// Keeps the token fresh.
 #[derive(Debug, Args)]
 pub struct Watch {}
 
 impl Watch {
-    /// Renews whenever it is due. Ends with 0 on SIGTERM and SIGINT.
-    pub async fn run(self, project: &Project) -> anyhow::Result<()> {
-        let waiting = "cannot wait for signals";
-        let mut terminate = signal(SignalKind::terminate()).context(waiting)?;
-        let mut interrupt = signal(SignalKind::interrupt()).context(waiting)?;
+    /// Runs it.
+    pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         // What was never activated is no matter of time.
-        session::kept(project)?;
-        say("watching: the token is renewed when half of its life is over")?;
-        let mut wait = WAIT;
-        loop {
-            let next = match session::renew(project, false).await {
-                Ok(Renewal::NotDue(_)) => {
-                    wait = WAIT;
-                    LOOK_EVERY
-                }
-                Ok(Renewal::Renewed(session)) => {
-                    wait = WAIT;
-                    let until = words::until(session.expires_at, SystemClock.now());
-                    say(&format!("renewed: token good until {until}"))?;
-                    LOOK_EVERY
-                }
-                Ok(Renewal::Kept(_, error)) | Err(error) => {
-                    let this = wait;
-                    wait = (wait * 2).min(WAIT_MAX);
-                    say(&format!(
-                        "warning: not renewed: {error:#}; next try in {} seconds",
-                        this.as_secs()
-                    ))?;
-                    this
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(next) => {}
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-            }
+        Credentials::load(project)?.ok_or_else(|| session::not_activated(project))?;
+        tokio::select! {
+            ended = watch(project) => ended?,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
+        print("stopped\n")?;
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn watch(project: &Project) -> anyhow::Result<()> {
+    let mut wait = WAIT;
+    let mut began = false;
+    loop {
+        let (pause, event) = match session::renew(project, When::Due).await {
+            Ok(Renewal::Old(_, error)) | Err(error) => {
+                let pause = wait;
+                wait = (wait * 2).min(WAIT_MAX);
+                let again = words::count(usize::try_from(pause.as_secs())?, "second");
+                let event = format!("not renewed: {}; again in {again}", in_a_line(&error));
+                (pause, Some(event))
+            }
+            Ok(renewal) => {
+                wait = WAIT;
+                let is_news = !began || matches!(renewal, Renewal::Renewed(_));
+                let event = is_news.then(|| renew::told(&renewal));
+                (LOOK, event)
+            }
+        };
+        began = true;
+        if let Some(event) = event {
+            print(&format!("{event}\n"))?;
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The error without its hint, and with what caused it.
+fn in_a_line(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| {
+        let text = cause.to_string();
+        text.lines().next().unwrap_or_default().to_owned()
+    });
+    causes.collect::<Vec<_>>().join(": ")
 }
