@@ -464,7 +464,9 @@ async fn a_file_counts_for_its_own_machine_alone() {
         assert!(!machine.path(name).exists(), "{name}");
     }
     machine.activate(&good).await.well();
-    machine.run(&["token"]).await.well();
+    for command in ["token", "status", "renew"] {
+        machine.run(&[command]).await.well();
+    }
 
     // The whole folder on another machine.
     let copy = Machine::new("another machine").await;
@@ -477,8 +479,10 @@ async fn a_file_counts_for_its_own_machine_alone() {
             }
         }
     }
-    let error = copy.run(&["token"]).await.badly(4);
-    assert!(error.contains("for another box"), "{error}");
+    for command in ["token", "status", "renew"] {
+        let error = copy.run(&[command]).await.badly(4);
+        assert!(error.contains("for another box"), "{command}: {error}");
+    }
     let error = copy.activate(&good).await.badly(4);
     assert!(error.contains("for another box"), "{error}");
     // Saying so in what is kept is no help.
@@ -641,8 +645,38 @@ async fn time_is_the_files_and_a_clock_that_was_set_back_is_noticed() {
     let newer = signed_by(&root(), &file(&request, now(), now() + 20 * DAY));
     machine.activate(&newer).await.well();
     machine.run(&["token"]).await.well();
+    for command in ["status", "renew"] {
+        machine.edit("clockSeenAt", json!(now() + 3 * DAY));
+        machine.run(&[command]).await.badly(4);
+    }
     // A few minutes are nothing.
     machine.edit("clockSeenAt", json!(now() + SignedDuration::from_mins(4)));
     machine.run(&["token"]).await.well();
+    machine.asked_nobody();
+}
+
+#[tokio::test]
+async fn status_and_renew_ask_nobody_and_say_until_when_the_file_is_good() {
+    let machine = Machine::new("f-1").await;
+    let request = machine.request().await;
+    let hour = SignedDuration::from_hours(1);
+    let long = file(&request, now() - DAY, now() + 200 * DAY + hour);
+    machine.activate(&signed_by(&root(), &long)).await.well();
+    let status = machine.run(&["status"]).await.well();
+    let renewed = machine.run(&["renew", "--force"]).await.well();
+    let masked = format!("{}======\n{}", status.masked(), renewed.masked());
+    assert_snapshot!("status_and_renew", masked);
+    let soon = file(&request, now(), now() + 29 * DAY + hour);
+    machine.activate(&signed_by(&root(), &soon)).await.well();
+    let said = machine.run(&["renew"]).await.well();
+    assert_snapshot!(said.masked(), @"");
+    let said = machine.run(&["status"]).await.well();
+    assert!(said.err.contains("the license file ends"), "{said:?}");
+    // A project that cannot be written is used all the same.
+    let folder = machine.path(".box");
+    let kept = fs::metadata(&folder).unwrap().permissions();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+    machine.run(&["token"]).await.well();
+    fs::set_permissions(&folder, kept).unwrap();
     machine.asked_nobody();
 }

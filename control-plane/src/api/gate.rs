@@ -76,7 +76,8 @@ fn etag(app: &Operations, snapshot: &Snapshot) -> Result<HeaderValue, activation
     HeaderValue::try_from(tag).map_err(|_| activation_token::SignError::Signer)
 }
 
-/// Read the public half of the key that snapshots are signed with, as a JWK.
+/// Read the public half of the root key, which snapshots, license files and bundles are signed
+/// with, as a JWK.
 ///
 /// A gate without one takes it at its first start and keeps it.
 #[utoipa::path(get, path = "/v1/gate/root-key", operation_id = "getRootKey", tag = "gates",
