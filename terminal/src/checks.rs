@@ -28,6 +28,8 @@ pub struct Check {
 pub enum State {
     /// As it should.
     Ok,
+    /// It was not looked at, and `seen` says why.
+    Skipped,
     /// Works, but not for long, or not well.
     Warning,
     /// Does not work.
@@ -39,6 +41,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Skipped => "skipped",
             Self::Warning => "warning",
             Self::Failed => "failed",
         }
@@ -53,6 +56,14 @@ impl Check {
             state: State::Ok,
             seen: seen.into(),
             fix: None,
+        }
+    }
+
+    /// It cannot be looked at from here, or need not be.
+    pub fn skipped(name: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            state: State::Skipped,
+            ..Self::ok(name, why)
         }
     }
 
@@ -102,7 +113,7 @@ impl Checks {
         }
         Ok(match self.worst() {
             State::Failed => ExitCode::from(Exit::Failed as u8),
-            State::Ok | State::Warning => ExitCode::SUCCESS,
+            State::Ok | State::Skipped | State::Warning => ExitCode::SUCCESS,
         })
     }
 
@@ -141,6 +152,7 @@ mod tests {
     fn each_check_has_a_line_and_what_to_do_stands_under_it() {
         let mut checks = Checks::default();
         checks.push(Check::ok("server", "answers"));
+        checks.push(Check::skipped("keys", "the token may not read them"));
         assert!(checks.text().ends_with("\nall is well\n"));
         checks.push(Check::warning("clock", "4 s ahead", "set the clock"));
         assert_eq!(checks.worst(), State::Warning);
@@ -148,6 +160,7 @@ mod tests {
         assert_eq!(checks.worst(), State::Failed);
         let text = "\
 ok       server  answers
+skipped  keys    the token may not read them
 warning  clock   4 s ahead
                  → set the clock
 failed   token   is revoked
@@ -157,7 +170,7 @@ failed   token   is revoked
 ";
         assert_eq!(checks.text(), text);
         let json = serde_json::to_value(&checks).unwrap();
-        assert_eq!(json["checks"][1]["state"], "warning");
+        assert_eq!(json["checks"][2]["state"], "warning");
         assert_eq!(json["checks"][0]["fix"], serde_json::Value::Null);
     }
 }
