@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use terminal::private_file;
 use url::Url;
 
+use crate::activation::CLOCK_TOLERANCE;
 use crate::project::Project;
 
 /// The file's name in `.box`.
@@ -31,8 +32,16 @@ pub struct Credentials {
     pub issued_at: Timestamp,
     /// When it ends, by this machine's clock.
     pub expires_at: Timestamp,
+    /// When the box was activated with this license at this control plane first.
+    pub activated_at: Timestamp,
     /// What the box is known by.
     pub fingerprint: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Sent along at each activation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// The license.
     pub license_id: String,
     /// Whose it is.
@@ -60,6 +69,19 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Whether the token is good at `now`.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+
+    /// Whether the token is to be renewed: less than half of its life is left, or the clock was
+    /// set back to before it was made.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let half = self.expires_at.duration_since(self.issued_at) / 2;
+        let since = now.duration_since(self.issued_at);
+        since >= half || since < -CLOCK_TOLERANCE
+    }
+
     /// Reads them; none where the project was not activated.
     pub fn load(project: &Project) -> anyhow::Result<Option<Self>> {
         let path = project.private(FILE);

@@ -21,16 +21,16 @@ pub struct Turn {
 }
 
 impl Project {
-    /// The given folder. Without one, the nearest folder upwards that was activated, else the
-    /// current one.
+    /// The given folder. Without one, the nearest folder upwards that is a box's (it has `.box` or
+    /// `box.json`), else the current one.
     pub fn find(given: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(given) = given {
             let root = given.to_owned();
             return Ok(Self { root });
         }
         let here = std::env::current_dir().context("the current folder is gone")?;
-        let activated = here.ancestors().find(|dir| dir.join(".box").is_dir());
-        let root = activated.unwrap_or(&here).to_owned();
+        let is_a_boxs = |dir: &&Path| dir.join(".box").is_dir() || dir.join("box.json").is_file();
+        let root = here.ancestors().find(is_a_boxs).unwrap_or(&here).to_owned();
         Ok(Self { root })
     }
 

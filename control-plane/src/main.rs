@@ -58,6 +58,8 @@ enum Command {
     /// Check, print and export the audit log
     #[command(subcommand)]
     Audit(cli::Audit),
+    /// Issue, list and change licenses
+    License(Box<cli::License>),
     /// See it work: sell, activate, install and refuse, on example packages
     ///
     /// Needs neither Node nor a network. Goes on serving afterwards, so that you can try it with
@@ -82,6 +84,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(command) => return command.run().await,
         Command::Restore(command) => return command.run().await,
         Command::Audit(command) => return command.run().await,
+        Command::License(command) => return command.run().await,
         Command::Demo(options) => run_demo(options).await?,
     }
     Ok(ExitCode::SUCCESS)

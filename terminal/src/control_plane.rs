@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -140,6 +141,11 @@ impl ControlPlane {
         body: Option<&Value>,
     ) -> Result<T, Unanswered> {
         let response = self.send(method, path, body).await?;
+        self.read(response).await
+    }
+
+    /// Reads a good answer's body.
+    pub async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Unanswered> {
         let status = response.status();
         let text = response.bytes().await.map_err(|error| self.lost(error))?;
         // What has no content answers for what is nothing.
@@ -232,6 +238,13 @@ impl ControlPlane {
             status,
         }
     }
+}
+
+/// The server's time when it answered, to the second.
+pub fn date(response: &Response) -> Option<Timestamp> {
+    let date = response.headers().get(DATE)?.to_str().ok()?;
+    let date = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(date.timestamp())
 }
 
 /// Whether the same request may be taken a little later.

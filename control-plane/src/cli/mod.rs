@@ -5,11 +5,13 @@
 
 mod audit;
 mod backup;
+mod license;
 mod loss;
 mod migrate;
 pub mod profiles;
 pub mod remote;
 mod restore;
+pub mod when;
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use crate::store::Database;
 
 pub use audit::Audit;
 pub use backup::Backup;
+pub use license::License;
 pub use migrate::Migrate;
 pub use restore::Restore;
 

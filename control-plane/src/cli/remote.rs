@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use terminal::output::{print, print_json, table};
@@ -38,8 +39,17 @@ pub struct Remote {
     pub json: bool,
 }
 
-/// A column of a table: its heading, and where its cell stands in a row (a JSON pointer, RFC 6901).
-pub type Column = (&'static str, &'static str);
+/// A column of a table, or a line of what is shown: its heading, and what stands there.
+pub type Column = (&'static str, Cell);
+
+/// What stands in a cell.
+#[derive(Debug, Clone, Copy)]
+pub enum Cell {
+    /// What the row has there (a JSON pointer, RFC 6901); nothing is a dash.
+    At(&'static str),
+    /// What is made of the row.
+    Of(fn(&Value) -> String),
+}
 
 impl Remote {
     /// The control plane, with the operator's token.
@@ -75,6 +85,22 @@ impl Remote {
         print(&rows_table(&rows, columns))
     }
 
+    /// Reads.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(self.control_plane()?.get(path).await?)
+    }
+
+    /// Writes, with a body or without.
+    pub async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let control_plane = self.control_plane()?;
+        Ok(control_plane.write(method, path, body.as_ref()).await?)
+    }
+
     /// Prints one thing: its fields under each other.
     pub fn show(&self, value: &Value, fields: &[Column]) -> anyhow::Result<()> {
         if self.json {
@@ -83,7 +109,7 @@ impl Remote {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let lines: Vec<String> = fields
             .iter()
-            .map(|(name, at)| format!("{name:width$}  {}\n", cell(value, at)))
+            .map(|(name, cell)| format!("{name:width$}  {}\n", cell.text(value)))
             .collect();
         print(&lines.concat())
     }
@@ -126,7 +152,7 @@ pub fn rows_table(rows: &[Value], columns: &[Column]) -> String {
     let heading: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
     let rows = rows
         .iter()
-        .map(|row| columns.iter().map(|(_, at)| cell(row, at)));
+        .map(|row| columns.iter().map(|(_, cell)| cell.text(row)));
     table(&heading, rows)
 }
 
@@ -137,16 +163,30 @@ pub fn escaped(part: &str) -> String {
         .replace('+', "%20")
 }
 
-/// What stands at a place, for people: nothing is a dash.
-fn cell(row: &Value, at: &str) -> String {
-    match row.pointer(at) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(all)) => {
-            let texts: Vec<String> = all.iter().map(|one| cell(one, "")).collect();
-            texts.join(",")
+impl Cell {
+    fn text(self, row: &Value) -> String {
+        match self {
+            Self::At(at) => row.pointer(at).map_or_else(|| text(&Value::Null), text),
+            Self::Of(make) => make(row),
         }
-        Some(other) => other.to_string(),
+    }
+}
+
+/// A value for people: nothing is a dash.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(all) if all.is_empty() => "-".to_owned(),
+        Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(","),
+        Value::Object(all) if all.is_empty() => "-".to_owned(),
+        Value::Object(all) => {
+            let members = all
+                .iter()
+                .map(|(name, value)| format!("{name}={}", text(value)));
+            members.collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
     }
 }
 

@@ -1,0 +1,173 @@
+//! What an activation leaves in the project, and what a deactivation takes out again. Everything
+//! is read, and tried to be written, before the server is asked: no seat is taken in vain.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::Context;
+use manifest::PackageName;
+use terminal::{Exit, Failure, private_file};
+
+use crate::box_json::{self, BoxJson};
+use crate::credentials::{self, Credentials};
+use crate::npmrc;
+use crate::project::Project;
+
+const NPMRC: &str = ".npmrc";
+const GITIGNORE: &str = ".gitignore";
+/// What git must not take: each line, and other lines that say the same.
+const SECRETS: [(&str, &[&str]); 2] = [
+    (
+        ".box/credentials.json",
+        &["/.box/credentials.json", ".box", ".box/", "/.box", "/.box/"],
+    ),
+    (NPMRC, &["/.npmrc"]),
+];
+
+/// The project's files as they were read, to be changed while the [`Turn`](crate::project::Turn)
+/// is held.
+pub struct Files<'p> {
+    project: &'p Project,
+    npmrc: String,
+    gitignore: String,
+    /// `box.json`.
+    pub box_json: BoxJson,
+}
+
+impl<'p> Files<'p> {
+    /// Reads them. Fails where one of them could not be changed later.
+    pub fn open(project: &'p Project) -> anyhow::Result<Self> {
+        let read = |name| -> anyhow::Result<String> {
+            Ok(private_file::read(&project.path(name))?.unwrap_or_default())
+        };
+        let files = Self {
+            project,
+            npmrc: read(NPMRC)?,
+            gitignore: read(GITIGNORE)?,
+            box_json: BoxJson::parse(&read(box_json::FILE)?)?,
+        };
+        for folder in [project.root(), &project.private("")] {
+            tempfile_in(folder).map_err(|error| unwritable(project, &error))?;
+        }
+        Ok(files)
+    }
+
+    /// Keeps what was activated: the secrets only after git ignores them.
+    pub fn activated(
+        mut self,
+        before: Option<&Credentials>,
+        new: &Credentials,
+    ) -> anyhow::Result<()> {
+        let gitignore = ignoring(&self.gitignore);
+        if gitignore != self.gitignore {
+            write_public(self.project, GITIGNORE, &gitignore)?;
+        }
+        new.save(self.project)?;
+        let mut lines = self.npmrc.clone();
+        if let Some(before) = before {
+            let stays: Vec<String> = pairs(new).into_iter().map(|(key, _)| key).collect();
+            let mut gone = our_keys(&lines, before);
+            gone.retain(|key| !stays.contains(key));
+            lines = npmrc::without(&lines, &gone);
+        }
+        let lines = npmrc::set(&lines, &pairs(new));
+        if lines != self.npmrc {
+            private_file::write(&self.project.path(NPMRC), &lines)?;
+        }
+        if self.box_json.activated(new)? {
+            write_public(self.project, box_json::FILE, &self.box_json.to_text()?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes out what is ours.
+    pub fn deactivated(mut self, before: &Credentials) -> anyhow::Result<()> {
+        let lines = npmrc::without(&self.npmrc, &our_keys(&self.npmrc, before));
+        if lines.is_empty() {
+            remove(self.project, &self.project.path(NPMRC))?;
+        } else if lines != self.npmrc {
+            private_file::write(&self.project.path(NPMRC), &lines)?;
+        }
+        if self.box_json.deactivated() {
+            write_public(self.project, box_json::FILE, &self.box_json.to_text()?)?;
+        }
+        remove(self.project, &self.project.private(credentials::FILE))
+    }
+}
+
+/// What npm is told: the gate for each scope, and the token for the gate.
+fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
+    let (registry, token_key) = registry(credentials);
+    let packages = credentials.packages.iter();
+    let scopes: BTreeSet<&str> = packages.filter_map(PackageName::scope).collect();
+    let mut pairs: Vec<(String, String)> = scopes
+        .into_iter()
+        .map(|scope| (format!("{scope}:registry"), registry.clone()))
+        .collect();
+    pairs.push((token_key, credentials.npm_token.clone()));
+    pairs
+}
+
+/// The registry as npm spells it, and the key of its token.
+fn registry(credentials: &Credentials) -> (String, String) {
+    let registry = credentials.registry_url.as_str();
+    let registry = format!("{}/", registry.trim_end_matches('/'));
+    let place = registry.split_once(':').map_or("", |(_, place)| place);
+    let token_key = format!("{place}:_authToken");
+    (registry, token_key)
+}
+
+/// The keys in an `.npmrc` that an activation set. A scope that points elsewhere by now is
+/// somebody else's.
+fn our_keys(lines: &str, credentials: &Credentials) -> Vec<String> {
+    let (registry, token_key) = registry(credentials);
+    let is_ours = |(key, _): &(String, String)| {
+        *key == token_key || npmrc::get(lines, key) == Some(registry.as_str())
+    };
+    let set = pairs(credentials).into_iter().filter(is_ours);
+    set.map(|(key, _)| key).collect()
+}
+
+/// The text of a `.gitignore` that names the secrets as well.
+fn ignoring(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (line, same) in SECRETS {
+        let says_it = |there: &str| there.trim() == line || same.contains(&there.trim());
+        if text.lines().any(says_it) {
+            continue;
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+/// Tries whether files can be made in a folder.
+fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".box.{}.try", std::process::id()));
+    fs::write(&path, "")?;
+    fs::remove_file(path)
+}
+
+fn unwritable(project: &Project, error: &std::io::Error) -> Failure {
+    let root = project.root().display();
+    Failure::new(Exit::Failed, format!("cannot write in `{root}`: {error}"))
+        .hint("nothing was asked of the control plane; make the folder writable, or use `box token` with BOX_LICENSE_KEY and BOX_CONTROL_PLANE, which writes nothing")
+}
+
+fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = project.path(name);
+    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn remove(_project: &Project, path: &std::path::Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

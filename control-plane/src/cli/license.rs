@@ -1,0 +1,495 @@
+//! `tollgate license`.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use terminal::ask::confirm;
+use terminal::output::{print, print_json, say};
+use terminal::{Exit, Failure, private_file};
+
+use super::remote::{Cell, Column, Remote, escaped, rows_table};
+use super::when::{self, When};
+
+/// What `tollgate license` can do.
+#[derive(Debug, Args)]
+pub struct License {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Issue a license and print its key, this once
+    Issue(Box<Issue>),
+    /// List licenses
+    List(List),
+    /// Show a license
+    Show {
+        /// The license's id
+        #[arg(value_name = "LICENSE")]
+        id: String,
+    },
+    /// Change what a license grants
+    ///
+    /// What is not named stays. Where something is taken away, tokens from before it are refused.
+    Change(Box<Change>),
+    /// Suspend a license: its boxes are refused until it is reinstated
+    Suspend(Decide),
+    /// Reinstate a suspended license
+    Reinstate(Decide),
+    /// Revoke a license for good
+    Revoke {
+        #[command(flatten)]
+        decide: Decide,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Give a license a new key and print it, this once
+    RotateKey(RotateKey),
+    /// Issue a license for each row of a CSV table
+    ///
+    /// The heading names the columns: `customerId`, and any of `tier`, `expiresAt`, `maxBoxes`,
+    /// `addOns`, `metadata.…` and the other fields of a license. A row that is refused does not keep
+    /// the others from being issued.
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+struct Issue {
+    /// Who buys: any text of yours
+    #[arg(long, value_name = "ID")]
+    customer: String,
+    #[command(flatten)]
+    terms: Terms,
+    /// Write the key to this file, mode 0600, in place of printing it
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// What a license grants.
+#[derive(Debug, Args)]
+struct Terms {
+    /// The tier [default for a new license: the customer's]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
+    /// From when on it is no longer good: a time, a day, or a span from now such as `1y`
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<When>,
+    /// What an expired license is still good for
+    #[arg(long, value_name = "STRATEGY", value_parser = PossibleValuesParser::new(["restrict", "maintain"]))]
+    expiry_strategy: Option<String>,
+    /// For how long it is good after the expiry, for example `7d`
+    #[arg(long, value_name = "TIME", value_parser = when::seconds)]
+    grace: Option<u32>,
+    /// How many boxes may activate it [default for a new license: the tier's limit]
+    #[arg(long, value_name = "NUMBER")]
+    max_boxes: Option<u32>,
+    /// After how long a silent box loses its seat, for example `30d`
+    #[arg(long, value_name = "TIME", value_parser = when::seconds)]
+    lease: Option<u32>,
+    /// A package beyond the tier; may be given several times
+    #[arg(long = "add-on", value_name = "PACKAGE")]
+    add_ons: Vec<String>,
+    /// A note of your own; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = note)]
+    metadata: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+struct Change {
+    /// The license's id
+    #[arg(value_name = "LICENSE")]
+    id: String,
+    #[command(flatten)]
+    terms: Terms,
+    /// What to take away again, so that the default holds
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    clear: Vec<Field>,
+    /// A note to take away
+    #[arg(long, value_name = "NAME")]
+    clear_metadata: Vec<String>,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// What can be taken away.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Field {
+    /// The customer's tier counts
+    Tier,
+    /// It never expires
+    ExpiresAt,
+    /// Nothing is good after the expiry
+    ExpiryStrategy,
+    /// It has no grace
+    Grace,
+    /// The tier's limit counts
+    MaxBoxes,
+    /// Boxes keep their seats
+    Lease,
+    /// There are no further packages
+    AddOns,
+}
+
+impl Field {
+    fn member(self) -> &'static str {
+        match self {
+            Self::Tier => "tier",
+            Self::ExpiresAt => "expiresAt",
+            Self::ExpiryStrategy => "expiryStrategy",
+            Self::Grace => "graceSeconds",
+            Self::MaxBoxes => "maxBoxes",
+            Self::Lease => "leaseSeconds",
+            Self::AddOns => "addOns",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Decide {
+    /// The license's id
+    #[arg(value_name = "LICENSE")]
+    id: String,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
+struct RotateKey {
+    #[command(flatten)]
+    decide: Decide,
+    /// For how long the present key is good yet, for example `7d`; without it, every older key ends
+    /// now
+    #[arg(long, value_name = "TIME", value_parser = when::seconds)]
+    overlap: Option<u32>,
+    /// Write the key to this file, mode 0600, in place of printing it
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Of this customer
+    #[arg(long, value_name = "ID")]
+    customer: Option<String>,
+    /// That stand so
+    #[arg(long, value_name = "STATUS", value_parser = PossibleValuesParser::new(["active", "grace", "expired", "suspended", "revoked"]))]
+    status: Option<String>,
+    /// At this tier
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
+    /// That expire before then
+    #[arg(long, value_name = "TIME")]
+    expires_before: Option<When>,
+}
+
+#[derive(Debug, Args)]
+struct Import {
+    /// The table, `-` for standard input
+    #[arg(value_name = "FILE")]
+    table: PathBuf,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the keys to this file, mode 0600, as CSV with each license's id and customer
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "json"])]
+    keys_file: Option<PathBuf>,
+}
+
+/// What a list shows of each license.
+const COLUMNS: &[Column] = &[
+    ("LICENSE", Cell::At("/id")),
+    ("CUSTOMER", Cell::At("/customerId")),
+    ("TIER", Cell::At("/tier")),
+    ("STATUS", Cell::At("/status")),
+    ("BOXES", Cell::Of(seats)),
+    ("EXPIRES", Cell::At("/expiresAt")),
+];
+
+/// What is shown of one.
+const FIELDS: &[Column] = &[
+    ("license", Cell::At("/id")),
+    ("customer", Cell::At("/customerId")),
+    ("status", Cell::At("/status")),
+    ("tier", Cell::At("/tier")),
+    ("tier from", Cell::At("/tierSource")),
+    ("boxes", Cell::Of(seats)),
+    ("add-ons", Cell::At("/addOns")),
+    ("expires", Cell::At("/expiresAt")),
+    ("grace", Cell::Of(|license| span(license, "/graceSeconds"))),
+    ("expired is", Cell::At("/expiryStrategy")),
+    ("lease", Cell::Of(|license| span(license, "/leaseSeconds"))),
+    ("metadata", Cell::At("/metadata")),
+    ("created", Cell::At("/createdAt")),
+];
+
+impl License {
+    /// Does it.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let remote = self.remote;
+        match self.command {
+            Command::Issue(command) => command.run(&remote).await?,
+            Command::List(command) => {
+                let path = format!("/v1/licenses?{}", command.query());
+                remote.list(&path, "licenses", COLUMNS).await?;
+            }
+            Command::Show { id } => {
+                let license = remote
+                    .get(&format!("/v1/licenses/{}", escaped(&id)))
+                    .await?;
+                remote.show(&license, FIELDS)?;
+            }
+            Command::Change(command) => command.run(&remote).await?,
+            Command::Suspend(decide) => decide.run(&remote, "suspend").await?,
+            Command::Reinstate(decide) => decide.run(&remote, "reinstate").await?,
+            Command::Revoke { decide, yes } => {
+                let id = &decide.id;
+                confirm(
+                    &format!("Revoke {id} for good? It can never be used again."),
+                    yes,
+                )?;
+                decide.run(&remote, "revoke").await?;
+            }
+            Command::RotateKey(command) => command.run(&remote).await?,
+            Command::Import(command) => return command.run(&remote).await,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Issue {
+    async fn run(self, remote: &Remote) -> anyhow::Result<()> {
+        let mut body = self.terms.body();
+        body.insert("customerId".to_owned(), json!(self.customer));
+        let path = "/v1/licenses";
+        let license = remote.write(Method::POST, path, Some(body.into())).await?;
+        show_with_key(remote, license, self.key_file)
+    }
+}
+
+impl Change {
+    async fn run(self, remote: &Remote) -> anyhow::Result<()> {
+        let mut body = self.terms.body();
+        for field in self.clear {
+            let member = field.member();
+            if body.insert(member.to_owned(), Value::Null).is_some() {
+                let text = format!("`{member}` is both set and cleared");
+                return Err(Failure::new(Exit::Usage, text).into());
+            }
+        }
+        let notes = body.entry("metadata").or_insert_with(|| json!({}));
+        if let Value::Object(notes) = notes {
+            let gone = self.clear_metadata.into_iter();
+            notes.extend(gone.map(|name| (name, Value::Null)));
+        }
+        if let Some(reason) = self.reason {
+            body.insert("reason".to_owned(), json!(reason));
+        }
+        let path = format!("/v1/licenses/{}", escaped(&self.id));
+        let license = remote
+            .write(Method::PATCH, &path, Some(body.into()))
+            .await?;
+        remote.show(&license, FIELDS)
+    }
+}
+
+impl Terms {
+    /// As the API takes them; what is not given is not there.
+    fn body(&self) -> Map<String, Value> {
+        let expires_at = self.expires_at.map(|When(at)| at);
+        let add_ons = (!self.add_ons.is_empty()).then_some(&self.add_ons);
+        let notes: Map<String, Value> = self
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        let notes = (!notes.is_empty()).then_some(notes);
+        [
+            ("tier", json!(self.tier)),
+            ("expiresAt", json!(expires_at)),
+            ("expiryStrategy", json!(self.expiry_strategy)),
+            ("graceSeconds", json!(self.grace)),
+            ("maxBoxes", json!(self.max_boxes)),
+            ("leaseSeconds", json!(self.lease)),
+            ("addOns", json!(add_ons)),
+            ("metadata", json!(notes)),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+impl Decide {
+    async fn run(&self, remote: &Remote, verb: &str) -> anyhow::Result<()> {
+        let path = format!("/v1/licenses/{}/{verb}", escaped(&self.id));
+        let body = json!({ "reason": self.reason });
+        let license = remote.write(Method::POST, &path, Some(body)).await?;
+        remote.show(&license, FIELDS)
+    }
+}
+
+impl RotateKey {
+    async fn run(self, remote: &Remote) -> anyhow::Result<()> {
+        let id = &self.decide.id;
+        let overlap = self.overlap.unwrap_or(0);
+        if overlap == 0 {
+            confirm(
+                &format!("Give {id} a new key? Every older one ends now."),
+                self.yes,
+            )?;
+        }
+        let path = format!("/v1/licenses/{}/rotate-key", escaped(id));
+        let body = json!({ "reason": self.decide.reason, "overlapSeconds": overlap });
+        let license = remote.write(Method::POST, &path, Some(body)).await?;
+        show_with_key(remote, license, self.key_file)
+    }
+}
+
+impl List {
+    fn query(&self) -> String {
+        let before = self.expires_before.map(|When(at)| at.to_string());
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", "100");
+        for (name, value) in [
+            ("customerId", &self.customer),
+            ("status", &self.status),
+            ("tier", &self.tier),
+            ("expiresBefore", &before),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+impl Import {
+    async fn run(self, remote: &Remote) -> anyhow::Result<ExitCode> {
+        let mut table = Vec::new();
+        let read = if self.table.as_os_str() == "-" {
+            std::io::stdin().read_to_end(&mut table).map(drop)
+        } else {
+            std::fs::read(&self.table).map(|read| table = read)
+        };
+        read.with_context(|| format!("cannot read `{}`", self.table.display()))?;
+        let control_plane = remote.control_plane()?;
+        let path = format!("/v1/licenses/import?dryRun={}", self.dry_run);
+        let request = control_plane.request(Method::POST, &path);
+        let request = request.header("content-type", "text/csv").body(table);
+        let response = control_plane.send_request(request).await?;
+        let mut report: Value = control_plane.read(response).await?;
+        if let Some(file) = &self.keys_file
+            && !self.dry_run
+        {
+            private_file::write(file, &take_keys(&mut report)?)?;
+        }
+        let refused = report.get("refused").and_then(Value::as_u64).unwrap_or(0);
+        if remote.json {
+            print_json(&report)?;
+        } else {
+            print(&told(&report, self.dry_run))?;
+        }
+        let exit = if refused == 0 { 0 } else { Exit::Refused as u8 };
+        Ok(ExitCode::from(exit))
+    }
+}
+
+/// What became of an import, row by row.
+fn told(report: &Value, dry_run: bool) -> String {
+    let rows = report.get("rows").and_then(Value::as_array);
+    let rows = rows.map(Vec::as_slice).unwrap_or_default();
+    let number = |name| report.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let done = if dry_run { "would be issued" } else { "issued" };
+    let table = rows_table(
+        rows,
+        &[
+            ("LINE", Cell::At("/line")),
+            ("CUSTOMER", Cell::At("/license/customerId")),
+            ("LICENSE", Cell::At("/license/id")),
+            ("TIER", Cell::At("/license/tier")),
+            ("REFUSED", Cell::At("/error/detail")),
+        ],
+    );
+    let (issued, refused) = (number("issued"), number("refused"));
+    format!("{table}{issued} {done}, {refused} refused\n")
+}
+
+/// The keys of an import as a table, taken out of the report, so that they stand in one place.
+fn take_keys(report: &mut Value) -> anyhow::Result<String> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["licenseId", "customerId", "key"])?;
+    let rows = report.get_mut("rows").and_then(Value::as_array_mut);
+    for license in rows.into_iter().flatten() {
+        let Some(license) = license.get_mut("license").and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let key = license.remove("key");
+        let cells = [license.get("id"), license.get("customerId"), key.as_ref()];
+        let cells = cells.map(|cell| cell.and_then(Value::as_str).unwrap_or_default());
+        table.write_record(cells)?;
+    }
+    Ok(String::from_utf8(table.into_inner()?)?)
+}
+
+/// Shows a license and, once, its key: in a file where one is named.
+fn show_with_key(
+    remote: &Remote,
+    mut license: Value,
+    key_file: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let Some(file) = key_file else {
+        let mut fields = FIELDS.to_vec();
+        fields.push(("key", Cell::At("/key")));
+        return remote.show(&license, &fields);
+    };
+    let key = license
+        .as_object_mut()
+        .and_then(|members| members.remove("key"));
+    let key = key.as_ref().and_then(Value::as_str);
+    let key = key.context("the answer has no key")?;
+    private_file::write(&file, &format!("{key}\n"))?;
+    say(&format!("the key is in `{}`", file.display()))?;
+    remote.show(&license, FIELDS)
+}
+
+/// How many seats are taken of how many.
+fn seats(license: &Value) -> String {
+    let number = |at| license.pointer(at).and_then(Value::as_u64);
+    let used = number("/boxes/used").unwrap_or(0);
+    match number("/boxes/limit") {
+        Some(limit) => format!("{used}/{limit}"),
+        None => format!("{used}/unlimited"),
+    }
+}
+
+/// Seconds as days, hours and so on.
+fn span(license: &Value, at: &str) -> String {
+    match license.pointer(at).and_then(Value::as_i64) {
+        None | Some(0) => "-".to_owned(),
+        Some(seconds) => format!("{:#}", jiff::SignedDuration::from_secs(seconds)),
+    }
+}
+
+/// A note as it is written.
+fn note(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("a note is written `name=value`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
