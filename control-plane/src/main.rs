@@ -60,6 +60,12 @@ enum Command {
     Audit(cli::Audit),
     /// Issue, list and change licenses
     License(Box<cli::License>),
+    /// Publish tarballs to the gate, those that others require first
+    ///
+    /// Takes what `npm pack` made. All of it is checked before the first is sent: the tarballs, and
+    /// that the manifest has their names. A version that is there with the same bytes is passed
+    /// over, so a run that was cut short can be repeated. Exits with 5 when the gate refused one.
+    Publish(Box<cli::Publish>),
     /// See it work: sell, activate, install and refuse, on example packages
     ///
     /// Needs neither Node nor a network. Goes on serving afterwards, so that you can try it with
@@ -85,6 +91,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(command) => return command.run().await,
         Command::Audit(command) => return command.run().await,
         Command::License(command) => return command.run().await,
+        Command::Publish(command) => return command.run().await,
         Command::Demo(options) => run_demo(options).await?,
     }
     Ok(ExitCode::SUCCESS)

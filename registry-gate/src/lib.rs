@@ -68,4 +68,5 @@ pub use gate::Gate;
 pub use observe::MetricsPage;
 pub use publication::{Packed, PackedError};
 pub use store::{StoreError, StoreOptions, StoreOptionsError, StoreUrl, StoreUrlError};
+pub use tag::check_tag;
 pub use view::{SnapshotError, SnapshotSender, ViewError};

@@ -9,6 +9,7 @@ mod license;
 mod loss;
 mod migrate;
 pub mod profiles;
+mod publish;
 pub mod remote;
 mod restore;
 pub mod when;
@@ -26,6 +27,7 @@ pub use audit::Audit;
 pub use backup::Backup;
 pub use license::License;
 pub use migrate::Migrate;
+pub use publish::Publish;
 pub use restore::Restore;
 
 /// The data directory, beside whoever works in it.
