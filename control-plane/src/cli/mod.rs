@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod doctor;
 mod license;
 mod loss;
 mod migrate;
@@ -25,6 +26,7 @@ use crate::store::Database;
 
 pub use audit::Audit;
 pub use backup::Backup;
+pub use doctor::Doctor;
 pub use license::License;
 pub use migrate::Migrate;
 pub use publish::Publish;
