@@ -1,7 +1,7 @@
 //! `.box/credentials.json`: what this box alone knows. It holds secrets, with mode 0600.
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use manifest::PackageName;
 use serde::{Deserialize, Serialize};
 use terminal::private_file;
@@ -77,9 +77,22 @@ impl Credentials {
     /// Whether the token is to be renewed: less than half of its life is left, or the clock was
     /// set back to before it was made.
     pub fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.due_at() || self.clock_set_back(now).is_some()
+    }
+
+    /// When half of the token's life is over.
+    pub fn due_at(&self) -> Timestamp {
         let half = self.expires_at.duration_since(self.issued_at) / 2;
-        let since = now.duration_since(self.issued_at);
-        since >= half || since < -CLOCK_TOLERANCE
+        self.issued_at
+            .saturating_add(half)
+            .unwrap_or(self.expires_at)
+    }
+
+    /// By how much the clock stands before the time at which the token was made, where that is
+    /// more than an imprecise clock explains.
+    pub fn clock_set_back(&self, now: Timestamp) -> Option<SignedDuration> {
+        let back = self.issued_at.duration_since(now);
+        (back > CLOCK_TOLERANCE).then_some(back)
     }
 
     /// Reads them; none where the project was not activated.

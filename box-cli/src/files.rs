@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::Context;
 use manifest::PackageName;
@@ -10,6 +12,7 @@ use terminal::{Exit, Failure, private_file};
 
 use crate::box_json::{self, BoxJson};
 use crate::credentials::{self, Credentials};
+use crate::fingerprint;
 use crate::npmrc;
 use crate::project::Project;
 
@@ -47,7 +50,7 @@ impl<'p> Files<'p> {
             box_json: BoxJson::parse(&read(box_json::FILE)?)?,
         };
         for folder in [project.root(), &project.private("")] {
-            tempfile_in(folder).map_err(|error| unwritable(project, &error))?;
+            try_to_write_in(folder).map_err(|error| unwritable(project, &error))?;
         }
         Ok(files)
     }
@@ -80,18 +83,23 @@ impl<'p> Files<'p> {
         Ok(())
     }
 
-    /// Takes out what is ours.
-    pub fn deactivated(mut self, before: &Credentials) -> anyhow::Result<()> {
+    /// Takes out what is ours. A fingerprint that was made up stays as long as its seat does.
+    pub fn deactivated(mut self, before: &Credentials, seat_is_free: bool) -> anyhow::Result<()> {
+        let project = self.project;
         let lines = npmrc::without(&self.npmrc, &our_keys(&self.npmrc, before));
         if lines.is_empty() {
-            remove(self.project, &self.project.path(NPMRC))?;
+            remove(&project.path(NPMRC))?;
         } else if lines != self.npmrc {
-            private_file::write(&self.project.path(NPMRC), &lines)?;
+            private_file::write(&project.path(NPMRC), &lines)?;
         }
         if self.box_json.deactivated() {
-            write_public(self.project, box_json::FILE, &self.box_json.to_text()?)?;
+            write_public(project, box_json::FILE, &self.box_json.to_text()?)?;
         }
-        remove(self.project, &self.project.private(credentials::FILE))
+        remove(&project.private(credentials::FILE))?;
+        if seat_is_free {
+            remove(&project.private(fingerprint::FILE))?;
+        }
+        project.clear()
     }
 }
 
@@ -146,7 +154,7 @@ fn ignoring(text: &str) -> String {
 }
 
 /// Tries whether files can be made in a folder.
-fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
+fn try_to_write_in(folder: &Path) -> std::io::Result<()> {
     let path = folder.join(format!(".box.{}.try", std::process::id()));
     fs::write(&path, "")?;
     fs::remove_file(path)
@@ -163,9 +171,9 @@ fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()>
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn remove(_project: &Project, path: &std::path::Path) -> anyhow::Result<()> {
+fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
         _ => Ok(()),

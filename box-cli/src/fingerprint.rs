@@ -13,7 +13,7 @@ use terminal::private_file;
 use crate::project::Project;
 
 /// The file in `.box` that keeps one.
-const FILE: &str = "fingerprint";
+pub const FILE: &str = "fingerprint";
 /// Keeps the hash apart from whatever else is made of the machine's id.
 const PURPOSE: &str = "tollgate box fingerprint 1\n";
 /// Where a machine's id stands (machine-id(5)).

@@ -17,6 +17,7 @@ pub mod credentials;
 pub mod files;
 pub mod fingerprint;
 pub mod npmrc;
+pub mod offline;
 pub mod project;
 pub mod session;
 pub mod words;

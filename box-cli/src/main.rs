@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use box_cli::commands::{activate, token};
+use box_cli::commands::{activate, deactivate, packages, renew, request, status, token, watch};
 use box_cli::project::Project;
 use clap::{Parser, Subcommand};
 
@@ -26,8 +26,29 @@ enum Command {
     /// Without a key it is asked for, on a terminal; once activated, the key is kept.
     #[command(visible_alias = "auth")]
     Activate(activate::Activate),
+    /// Show tier, packages, seat and expiry, as the last activation told them
+    ///
+    /// Asks no server. Ends with 1 when nothing is activated or the token is over.
+    Status(status::Status),
+    /// Get another token when less than half of its life is left
+    ///
+    /// Safe from cron and from several processes at once: one renews, the others find it done.
+    Renew(renew::Renew),
+    /// Print what a vendor signs for a box that has no network
+    ///
+    /// It holds no secret: what this box is known by, and the time. The license file that comes
+    /// back is taken by `box activate --from`.
+    Request(request::Request),
     /// Print a token that is good, renewed if it is due
     Token(token::Token),
+    /// Renew in time until a signal ends it
+    Watch(watch::Watch),
+    /// List what may be installed
+    Packages(packages::Packages),
+    /// Free the seat and take out what the activation left
+    ///
+    /// Other lines of .npmrc and other members of box.json stay.
+    Deactivate(deactivate::Deactivate),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -43,6 +64,12 @@ async fn main() -> ExitCode {
 async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
     match command {
         Command::Activate(command) => command.run(project).await,
+        Command::Status(command) => command.run(project),
+        Command::Renew(command) => command.run(project).await,
+        Command::Request(command) => command.run(project).await,
         Command::Token(command) => command.run(project).await,
+        Command::Watch(command) => command.run(project).await,
+        Command::Packages(command) => command.run(project).await,
+        Command::Deactivate(command) => command.run(project).await,
     }
 }

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+/// The file in `.box` that is locked.
+const LOCK: &str = "lock";
+/// The file in `.box` that has git ignore all of it.
+const IGNORE: &str = ".gitignore";
+
 /// A project's folder.
 ///
 /// `box.json` may be committed; what lies in `.box` is this box's own.
@@ -54,14 +59,29 @@ impl Project {
     pub fn take_turn(&self) -> anyhow::Result<Turn> {
         let dir = self.root.join(".box");
         fs::create_dir_all(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
-        let ignore = dir.join(".gitignore");
+        let ignore = dir.join(IGNORE);
         if !ignore.exists() {
             fs::write(&ignore, "*\n")
                 .with_context(|| format!("cannot write `{}`", ignore.display()))?;
         }
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
         let file = locked.with_context(|| format!("cannot lock `{}`", path.display()))?;
         Ok(Turn { _lock: file })
+    }
+
+    /// Removes `.box` where nothing but the lock and its company is left in it. The turn is held.
+    pub fn clear(&self) -> anyhow::Result<()> {
+        let dir = self.root.join(".box");
+        let entries =
+            fs::read_dir(&dir).with_context(|| format!("cannot read `{}`", dir.display()))?;
+        let empty = entries.flatten().all(|entry| {
+            let name = entry.file_name();
+            name == LOCK || name == IGNORE
+        });
+        if !empty {
+            return Ok(());
+        }
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove `{}`", dir.display()))
     }
 }

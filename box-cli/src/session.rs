@@ -21,7 +21,9 @@ use crate::box_json::{self, BoxJson};
 use crate::credentials::Credentials;
 use crate::files::Files;
 use crate::fingerprint;
+use crate::offline;
 use crate::project::{Project, Turn};
+use crate::words;
 
 /// What may be given on the command line or in the environment. Without it counts what the project
 /// keeps.
@@ -97,10 +99,10 @@ pub async fn renew(project: &Project, given: &Given, when: When) -> anyhow::Resu
         wanted && given.is_met_by(known, key.as_ref()) && !known.is_due(SystemClock.now())
     };
     match known {
-        Some(known) if will_do(&known) => return Ok(Outcome::of(known, false)),
-        Some(known) if known.license_file.is_some() && given.is_met_by(&known, key.as_ref()) => {
-            return offline(known);
+        Some(known) if known.license_file.is_some() && key.is_none() => {
+            return offline(project, given, known);
         }
+        Some(known) if will_do(&known) => return Ok(Outcome::of(known, false)),
         // Fails before `.box` is made where nothing is known.
         known => drop(whom(project, given, key.clone(), known.as_ref())?),
     }
@@ -146,7 +148,12 @@ pub async fn activate(
 /// Asks for what a renewal would bring, and keeps nothing.
 pub async fn preview(project: &Project, given: &Given) -> anyhow::Result<Session> {
     let key = given.license_key()?;
-    Ok(unkept(project, given, key).await?.session)
+    match Credentials::load(project)? {
+        Some(known) if known.license_file.is_some() && key.is_none() => {
+            Ok(offline(project, given, known)?.session)
+        }
+        _ => Ok(unkept(project, given, key).await?.session),
+    }
 }
 
 /// With whom, where and as what the box activates: what is given, then what is kept.
@@ -328,7 +335,7 @@ fn old_one(
         Some(known) if away && same(&known) && known.is_good(now) => {
             say(&format!(
                 "warning: {error}; the token at hand is good for {}",
-                in_words(known.expires_at.duration_since(now))
+                words::time(known.expires_at.duration_since(now))
             ))?;
             Ok(known)
         }
@@ -336,14 +343,11 @@ fn old_one(
     }
 }
 
-fn offline(known: Credentials) -> anyhow::Result<Outcome> {
-    if known.is_good(SystemClock.now()) {
-        return Ok(Outcome::of(known, false));
-    }
-    let text = format!("the license file ended on {}", known.expires_at);
-    Err(Failure::new(Exit::NotAllowed, text)
-        .hint("ask the vendor for another one: `box request`, then `box activate --from`")
-        .into())
+/// What a license file is good for: nobody is asked, and nothing is renewed.
+fn offline(project: &Project, given: &Given, known: Credentials) -> anyhow::Result<Outcome> {
+    let fingerprint = given.fingerprint.as_deref();
+    let known = offline::checked(project, known, fingerprint, SystemClock.now())?;
+    Ok(Outcome::of(known, false))
 }
 
 fn warn_of_clock(ahead: SignedDuration) -> anyhow::Result<()> {
@@ -358,19 +362,6 @@ fn warn_of_clock(ahead: SignedDuration) -> anyhow::Result<()> {
     say(&format!(
         "warning: this machine's clock is {} {way} the control plane's; set it right, or tokens \
          seem to end too early or too late",
-        in_words(ahead.abs())
+        words::time(ahead.abs())
     ))
-}
-
-/// A length of time for people, to the unit that matters.
-pub fn in_words(time: SignedDuration) -> String {
-    let seconds = time.as_secs().max(0);
-    let (count, unit) = match seconds {
-        0..=119 => (seconds, "second"),
-        120..=7_199 => (seconds / 60, "minute"),
-        7_200..=172_799 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
 }

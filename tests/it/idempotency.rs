@@ -114,6 +114,14 @@ async fn writes(plane: &Plane) -> Vec<Write> {
         ),
         Write::new(
             post.clone(),
+            "/v1/licenses/{id}/license-files",
+            of("/license-files"),
+            &json!({ "request": {
+                "requestId": "r-1", "requestedAt": "2026-11-21T12:00:00Z", "fingerprint": "f-4",
+            } }),
+        ),
+        Write::new(
+            post.clone(),
             "/v1/licenses/{id}/suspend",
             of("/suspend"),
             &reason,

@@ -33,6 +33,7 @@ mod idempotency;
 mod importing;
 mod interoperability;
 mod key_files;
+mod license_files;
 mod licenses;
 mod limits;
 mod listing;

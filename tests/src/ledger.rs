@@ -55,7 +55,7 @@ impl Ledger {
                 assert_eq!(self.licenses[subject], *before, "{subject} was another");
                 self.licenses.insert(subject.to_owned(), after);
             }
-            "license.activate" => {
+            "license.activate" | "license.sign_request" => {
                 if let Some(id) = after["boxId"].as_str() {
                     self.seat(id, subject);
                 }

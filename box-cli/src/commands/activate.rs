@@ -1,21 +1,36 @@
 //! `box activate`: exchange the license key for a token and lay it where npm finds it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
 use secrecy::SecretString;
 use terminal::output::{print, say};
 use terminal::{Exit, Failure, ask};
+use url::Url;
 
 use crate::credentials::Credentials;
+use crate::offline;
 use crate::project::Project;
 use crate::session::{self, Given};
+use crate::words;
 
 /// Takes a license into use.
 #[derive(Debug, Args)]
 pub struct Activate {
     #[command(flatten)]
     given: Given,
+    /// A license file that the vendor signed for this box: no network is needed
+    #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
+    from: Option<PathBuf>,
+    /// The gate in the air gap, with `--from`
+    #[arg(long, value_name = "URL", env = "BOX_REGISTRY")]
+    registry: Option<Url>,
+    /// The vendor's root key, as a file or a JWK, with `--from` [default: the one that is kept, else
+    /// the one beside the license file]
+    #[arg(long, value_name = "FILE|JWK", env = "BOX_ROOT_KEY")]
+    root_key: Option<String>,
     /// The organization to name in box.json
     #[arg(long, value_name = "NAME")]
     org: Option<String>,
@@ -23,7 +38,7 @@ pub struct Activate {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The license key, as older boxes took it
-    #[arg(hide = true, value_name = "LICENSE_KEY", conflicts_with = "key_file")]
+    #[arg(hide = true, value_name = "LICENSE_KEY", conflicts_with_all = ["key_file", "from"])]
     old_key: Option<SecretString>,
 }
 
@@ -35,7 +50,26 @@ impl Activate {
             org,
             name,
             old_key,
+            from,
+            registry,
+            root_key,
         } = self;
+        if let Some(file) = from {
+            let from = offline::From {
+                file: &file,
+                registry,
+                root_key: root_key.as_deref(),
+                fingerprint: given.fingerprint.as_deref(),
+                org,
+            };
+            let turn = session::take_turn(project).await?;
+            let now = SystemClock.now();
+            let credentials = offline::activate(project, from, now, &turn)?;
+            print(&told(&credentials))?;
+            let until = words::until(credentials.expires_at, now);
+            say(&format!("the license file is good until {until}"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if let Some(key) = old_key {
             say(
                 "warning: a license key as a plain argument is deprecated\n  \
@@ -73,15 +107,14 @@ fn kept_or_asked(project: &Project, given: &Given) -> anyhow::Result<SecretStrin
     })?)
 }
 
+/// The tier, and what it covers (POT-55).
 fn told(credentials: &Credentials) -> String {
-    let mut text = format!(
-        "activated: tier {}, {} packages from {}\n",
+    let packages = credentials.packages.iter();
+    let listed = words::lines(packages.map(|name| format!("  {name}")));
+    format!(
+        "activated: tier {}, {} from {}\n{listed}",
         credentials.tier,
-        credentials.packages.len(),
+        words::count(credentials.packages.len(), "package"),
         credentials.registry_url,
-    );
-    for package in &credentials.packages {
-        text.push_str(&format!("  {package}\n"));
-    }
-    text
+    )
 }

@@ -1,21 +1,21 @@
-//! `box status`: what is kept, without asking anybody.
+//! `box status`: what is kept of the activation, in words. It asks no server.
+
+use std::process::ExitCode;
 
 use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use terminal::output::{print, print_json};
-use terminal::{Exit, Failure};
+use terminal::output::{print, print_json, say};
 
 use crate::credentials::Credentials;
 use crate::project::Project;
-use crate::session;
 use crate::words;
 
-/// A license is warned of so long before it expires.
-const WARNED_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 14);
+/// A license that ends within this is warned of.
+const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// How it is printed.
+/// Shows the activation.
 #[derive(Debug, Args)]
 pub struct Status {
     /// Print JSON
@@ -24,82 +24,106 @@ pub struct Status {
 }
 
 impl Status {
-    /// Prints what this box has; fails where it can install nothing.
-    pub fn run(&self, project: &Project) -> anyhow::Result<()> {
-        let kept = session::kept(project)?;
+    /// Runs it.
+    pub fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
+        let Some(known) = Credentials::load(project)? else {
+            return self.nothing(project);
+        };
         let now = SystemClock.now();
         if self.json {
-            print_json(&document(&kept, now))?;
+            print_json(&as_json(&known, now))?;
         } else {
-            print(&told(&kept, now))?;
+            print(&as_text(&known, now))?;
         }
-        if kept.is_good(now) {
-            return Ok(());
+        for warning in warnings(&known, now) {
+            say(&format!("warning: {warning}"))?;
         }
-        Err(Failure::new(Exit::Failed, "the token is over")
-            .hint("`box renew` gets another")
-            .into())
+        Ok(ExitCode::from(u8::from(!known.is_good(now))))
+    }
+
+    fn nothing(&self, project: &Project) -> anyhow::Result<ExitCode> {
+        if self.json {
+            print_json(&json!({ "activated": false }))?;
+        } else {
+            let root = project.root().display();
+            print(&format!("`{root}` is not activated\n"))?;
+            say("hint: run `box activate`")?;
+        }
+        Ok(ExitCode::FAILURE)
     }
 }
 
-fn told(kept: &Credentials, now: Timestamp) -> String {
-    let mut lines = vec![
-        ("tier", kept.tier.clone()),
-        ("packages", kept.packages.len().to_string()),
-        ("registry", kept.registry_url.to_string()),
-        ("customer", kept.customer_id.clone()),
-        ("license", kept.license_id.clone()),
+fn as_text(known: &Credentials, now: Timestamp) -> String {
+    let mut rows = vec![
+        ("tier", known.tier.clone()),
+        ("customer", known.customer_id.clone()),
+        ("license", known.license_id.clone()),
+        ("packages", known.packages.len().to_string()),
+        ("registry", known.registry_url.to_string()),
     ];
-    if let Some(seat) = seat(kept) {
-        lines.push(("seat", seat));
+    if let Some(seat) = seat(known) {
+        rows.push(("seat", seat));
     }
-    lines.push(("token until", words::until(kept.expires_at, now)));
-    let expires = kept.license_expires_at;
-    let expires = expires.map_or("never".to_owned(), |at| words::until(at, now));
-    lines.push(("license until", expires));
-    let lines = lines
-        .iter()
-        .map(|(name, value)| format!("{name:13}  {value}\n"));
-    let warning = warning(kept, now).map(|warning| format!("warning: {warning}\n"));
-    lines.chain(warning).collect::<Vec<_>>().concat()
+    rows.push(("token", words::until(known.expires_at, now)));
+    let license = match known.license_expires_at {
+        Some(end) => words::until(end, now),
+        None => "does not expire".to_owned(),
+    };
+    rows.push(("expiry", license));
+    let rows = rows.iter();
+    words::lines(rows.map(|(name, value)| format!("{name:<10}{value}")))
 }
 
-/// The box's own seat among those that there are; none where boxes are not counted.
-fn seat(kept: &Credentials) -> Option<String> {
-    let box_id = kept.box_id.as_ref()?;
-    Some(match (kept.boxes_used, kept.boxes_limit) {
-        (Some(used), Some(limit)) => format!("{box_id}, {used} of {limit} taken"),
-        (Some(used), None) => format!("{box_id}, {used} taken of any number"),
-        (None, _) => box_id.clone(),
+/// How many seats are taken, as the last activation told.
+fn seat(known: &Credentials) -> Option<String> {
+    let used = known.boxes_used?;
+    Some(match known.boxes_limit {
+        Some(limit) => format!("{used} of {limit}"),
+        None => format!("{used}, of any number"),
     })
 }
 
-fn warning(kept: &Credentials, now: Timestamp) -> Option<String> {
-    let at = kept.license_expires_at?;
-    if at > now.saturating_add(WARNED_BEFORE).unwrap_or(now) {
-        return None;
-    }
-    let verb = if at > now { "expires" } else { "expired" };
-    Some(format!(
-        "the license {verb} {}; ask your vendor to renew it",
-        words::until(at, now)
-    ))
-}
-
-fn document(kept: &Credentials, now: Timestamp) -> serde_json::Value {
+fn as_json(known: &Credentials, now: Timestamp) -> serde_json::Value {
     json!({
-        "tier": kept.tier,
-        "packages": kept.packages,
-        "registryUrl": kept.registry_url,
-        "controlPlaneUrl": kept.control_plane_url,
-        "customerId": kept.customer_id,
-        "licenseId": kept.license_id,
-        "licenseExpiresAt": kept.license_expires_at,
-        "boxId": kept.box_id,
-        "boxesUsed": kept.boxes_used,
-        "boxesLimit": kept.boxes_limit,
-        "fingerprint": kept.fingerprint,
-        "tokenExpiresAt": kept.expires_at,
-        "tokenIsGood": kept.is_good(now),
+        "activated": true,
+        "tier": known.tier,
+        "customerId": known.customer_id,
+        "licenseId": known.license_id,
+        "boxId": known.box_id,
+        "boxName": known.name,
+        "fingerprint": known.fingerprint,
+        "controlPlaneUrl": known.control_plane_url,
+        "registryUrl": known.registry_url,
+        "packages": known.packages.len(),
+        "boxesUsed": known.boxes_used,
+        "boxesLimit": known.boxes_limit,
+        "activatedAt": known.activated_at,
+        "tokenIssuedAt": known.issued_at,
+        "tokenExpiresAt": known.expires_at,
+        "tokenGood": known.is_good(now),
+        "licenseExpiresAt": known.license_expires_at,
+        "offline": known.license_file.is_some(),
     })
+}
+
+fn warnings(known: &Credentials, now: Timestamp) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(back) = known.clock_set_back(now) {
+        warnings.push(words::clock_behind(back));
+    }
+    if !known.is_good(now) {
+        warnings.push("the token is over\n  hint: run `box renew`".to_owned());
+    }
+    match known.license_expires_at.map(|end| end.duration_since(now)) {
+        Some(left) if !left.is_positive() => warnings.push(
+            "the license expired\n  hint: ask the vendor to renew it, then run `box renew --force`"
+                .to_owned(),
+        ),
+        Some(left) if left <= SOON => warnings.push(format!(
+            "the license expires in {}\n  hint: ask the vendor to renew it",
+            words::time(left)
+        )),
+        _ => {}
+    }
+    warnings
 }

@@ -1,66 +1,96 @@
-//! `box watch`: keeps the token fresh until it is told to stop.
+//! `box watch`: renew in time until told to stop. One line an event.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use activation_token::clock::{Clock, SystemClock};
-use anyhow::Context;
 use clap::Args;
-use terminal::output::say;
+use jiff::SignedDuration;
+use terminal::output::print;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::renew;
 use crate::project::Project;
-use crate::session::{self, Renewal};
+use crate::session::{self, Given, When};
 use crate::words;
 
 /// The first wait after a failure; it doubles.
 const WAIT: Duration = Duration::from_secs(5);
-/// The longest wait after a failure.
+/// No longer is waited after a failure.
 const WAIT_MAX: Duration = Duration::from_mins(5);
-/// Whether it is due is looked at this often, whatever the clock did meanwhile: a machine that
-/// slept wakes with an old token.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often the clock is looked at: it goes on while a machine sleeps, which a timer does not.
+const LOOK: Duration = Duration::from_mins(1);
 
-/// Nothing is to be chosen.
+/// Keeps the token fresh.
 #[derive(Debug, Args)]
-pub struct Watch {}
+pub struct Watch {
+    #[command(flatten)]
+    given: Given,
+}
 
 impl Watch {
-    /// Renews whenever it is due. Ends with 0 on SIGTERM and SIGINT.
-    pub async fn run(self, project: &Project) -> anyhow::Result<()> {
-        let waiting = "cannot wait for signals";
-        let mut terminate = signal(SignalKind::terminate()).context(waiting)?;
-        let mut interrupt = signal(SignalKind::interrupt()).context(waiting)?;
-        // What was never activated is no matter of time.
-        session::kept(project)?;
-        say("watching: the token is renewed when half of its life is over")?;
+    /// Runs it.
+    pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            never = self.watch(project) => never?,
+            _ = terminate.recv() => print("stopped\n")?,
+            _ = interrupt.recv() => print("stopped\n")?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn watch(&self, project: &Project) -> anyhow::Result<()> {
         let mut wait = WAIT;
+        let mut began = false;
         loop {
-            let next = match session::renew(project, false).await {
-                Ok(Renewal::NotDue(_)) => {
-                    wait = WAIT;
-                    LOOK_EVERY
+            let pause = match session::renew(project, &self.given, When::Due).await {
+                Ok(outcome) => {
+                    let due_at = outcome.session.credentials.due_at();
+                    let due_in = due_at.duration_since(SystemClock.now());
+                    // A token that is due still was not to be had.
+                    if due_in.is_positive() {
+                        if outcome.renewed || !began {
+                            began = true;
+                            print(&format!("{}\n", renew::told(&outcome)))?;
+                        }
+                        wait = WAIT;
+                        until(due_in)
+                    } else {
+                        longer(&mut wait)
+                    }
                 }
-                Ok(Renewal::Renewed(session)) => {
-                    wait = WAIT;
-                    let until = words::until(session.expires_at, SystemClock.now());
-                    say(&format!("renewed: token good until {until}"))?;
-                    LOOK_EVERY
-                }
-                Ok(Renewal::Kept(_, error)) | Err(error) => {
-                    let this = wait;
-                    wait = (wait * 2).min(WAIT_MAX);
-                    say(&format!(
-                        "warning: not renewed: {error:#}; next try in {} seconds",
-                        this.as_secs()
+                Err(error) => {
+                    let pause = longer(&mut wait);
+                    let again = words::time(SignedDuration::try_from(pause)?);
+                    print(&format!(
+                        "failed: {}; again in {again}\n",
+                        in_a_line(&error)
                     ))?;
-                    this
+                    pause
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(next) => {}
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-            }
+            tokio::time::sleep(pause).await;
         }
     }
+}
+
+fn until(due_in: SignedDuration) -> Duration {
+    Duration::try_from(due_in).unwrap_or_default().min(LOOK)
+}
+
+fn longer(wait: &mut Duration) -> Duration {
+    let now = *wait;
+    *wait = (now * 2).min(WAIT_MAX);
+    now
+}
+
+/// The error without its hint, and with what caused it.
+fn in_a_line(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| {
+        let text = cause.to_string();
+        text.lines().next().unwrap_or_default().to_owned()
+    });
+    causes.collect::<Vec<_>>().join(": ")
 }

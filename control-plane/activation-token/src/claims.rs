@@ -152,6 +152,7 @@ impl Claims {
     }
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a text can be an identifier.
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }

@@ -5,8 +5,8 @@
 //! ([`Claims`]), whose signature counts ([`KeySet`]), and how a text becomes a [`Verified`]
 //! token ([`Verifier`], the only way to make one). Beside it stand the other things that both
 //! sides must agree on: the form of credentials ([`credential`]), the [`snapshot`] a gate works
-//! from, which travels signed with a key of its own, the root key, and how a gate tells of
-//! [`downloads`].
+//! from, what goes by hand to places without a network ([`offline`]), both signed with a key of
+//! their own, the root key, and how a gate tells of [`downloads`].
 //!
 //! What must stay absent: I/O, clock reads, and any server. Signing is behind the feature
 //! `sign`, which the gate never enables.

@@ -1,4 +1,5 @@
-//! The private half: signing keys, and what they sign: claims and snapshots.
+//! The private half: signing keys, and what they sign: tokens, and with the root key snapshots,
+//! license files and heads of bundles.
 
 use std::fmt;
 

@@ -34,6 +34,8 @@ struct BoxView {
     last_seen_at: Timestamp,
     /// Until when it keeps its seat without being heard of; `null` for ever.
     leased_until: Option<Timestamp>,
+    /// Until when a license file is good that was signed for it; `null` where none was.
+    offline_until: Option<Timestamp>,
     /// Whether it holds a seat now.
     holds_seat: bool,
 }
@@ -194,5 +196,6 @@ fn view(license: &License, box_: ActivatedBox, now: Timestamp) -> BoxView {
         name: box_.name,
         activated_at: box_.activated_at,
         last_seen_at: box_.last_seen_at,
+        offline_until: box_.offline_until,
     }
 }

@@ -18,6 +18,7 @@ mod health;
 mod import;
 mod json;
 mod jwks;
+mod license_files;
 mod licenses;
 mod limits;
 mod metrics;
@@ -144,6 +145,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(licenses::reinstate))
         .routes(routes!(licenses::revoke))
         .routes(routes!(licenses::rotate_key))
+        .routes(routes!(license_files::sign))
         .routes(routes!(boxes::list))
         .routes(routes!(boxes::release))
         .routes(routes!(customers::list))

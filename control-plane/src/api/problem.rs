@@ -259,6 +259,8 @@ impl From<Refusal> for Problem {
             | Refusal::FlagOverrideNotFound
             | Refusal::SigningKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::LicenseRevoked
+            | Refusal::LicenseSuspended
+            | Refusal::LicenseExpired
             | Refusal::SwitchChanged
             | Refusal::LastAdmin
             | Refusal::CustomerTierBilled

@@ -14,6 +14,7 @@ use terminal::output::{print, print_json, say};
 use terminal::{Exit, Failure, private_file};
 
 use super::remote::{Cell, Column, Remote, escaped, rows_table};
+use super::sign_request::SignRequest;
 use super::when::{self, When};
 
 /// What `tollgate license` can do.
@@ -61,6 +62,12 @@ enum Command {
     /// `addOns`, `metadata.…` and the other fields of a license. A row that is refused does not keep
     /// the others from being issued.
     Import(Import),
+    /// Sign the request of a box that has no network
+    ///
+    /// `box request` prints it there, and `box activate --from` takes the license file that comes
+    /// of it. The box takes its seat as by an activation. The file counts until it ends: in the air
+    /// gap it cannot be revoked.
+    SignRequest(SignRequest),
 }
 
 #[derive(Debug, Args)]
@@ -266,6 +273,7 @@ impl License {
             }
             Command::RotateKey(command) => command.run(&remote).await?,
             Command::Import(command) => return command.run(&remote).await,
+            Command::SignRequest(command) => command.run(&remote).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -470,7 +478,7 @@ fn show_with_key(
 }
 
 /// How many seats are taken of how many.
-fn seats(license: &Value) -> String {
+pub(super) fn seats(license: &Value) -> String {
     let number = |at| license.pointer(at).and_then(Value::as_u64);
     let used = number("/boxes/used").unwrap_or(0);
     match number("/boxes/limit") {

@@ -13,6 +13,7 @@ pub mod profiles;
 mod publish;
 pub mod remote;
 mod restore;
+mod sign_request;
 pub mod when;
 
 use std::sync::Arc;

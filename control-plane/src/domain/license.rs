@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoxId, LicenseId};
 
+/// The longest fingerprint of a box, in bytes.
+pub const FINGERPRINT_BYTES_MAX: usize = 256;
+/// The longest name of a box, in bytes.
+pub const NAME_BYTES_MAX: usize = 100;
+
 /// A customer's right, held as a key. The key itself is kept as a digest only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct License {
@@ -305,17 +310,18 @@ pub struct ActivatedBox {
     pub activated_at: Timestamp,
     /// When it was heard of last.
     pub last_seen_at: Timestamp,
+    /// Until when a license file is good that was signed for it, if one was. Without a network it
+    /// is not heard of, so that long no lease takes its seat.
+    pub offline_until: Option<Timestamp>,
 }
 
 impl ActivatedBox {
     /// Until when it keeps its seat without being heard of, if there is a lease.
     pub fn leased_until(&self, lease_seconds: Option<u32>) -> Option<Timestamp> {
         let lease = SignedDuration::from_secs(lease_seconds?.into());
-        Some(
-            self.last_seen_at
-                .saturating_add(lease)
-                .unwrap_or(Timestamp::MAX),
-        )
+        let leased = self.last_seen_at.saturating_add(lease);
+        let leased = leased.unwrap_or(Timestamp::MAX);
+        Some(self.offline_until.map_or(leased, |end| end.max(leased)))
     }
 
     /// Whether it holds its seat now.
@@ -413,10 +419,20 @@ mod tests {
             name: None,
             activated_at: at(0),
             last_seen_at: at(100),
+            offline_until: None,
         };
         assert!(box_.holds_seat(None, at(1_000_000)));
         assert!(box_.holds_seat(Some(60), at(159)));
         assert!(!box_.holds_seat(Some(60), at(160)));
+        // A license file that is good for longer, and one that is not.
+        for (offline_until, end) in [(500, 500), (120, 160)] {
+            let box_ = ActivatedBox {
+                offline_until: Some(at(offline_until)),
+                ..box_.clone()
+            };
+            assert!(box_.holds_seat(Some(60), at(end - 1)));
+            assert!(!box_.holds_seat(Some(60), at(end)));
+        }
     }
 
     #[test]

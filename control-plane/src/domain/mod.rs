@@ -10,6 +10,7 @@ pub mod downloads;
 pub mod flag;
 pub mod id;
 pub mod license;
+pub mod license_file;
 pub mod patch;
 pub mod refusal;
 pub mod signing_key;

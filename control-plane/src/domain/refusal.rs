@@ -86,6 +86,10 @@ pub enum Refusal {
     LicenseRevoked,
     /// No signing key with this id.
     SigningKeyNotFound,
+    /// The license is suspended.
+    LicenseSuspended,
+    /// The license has expired, and any grace is over.
+    LicenseExpired,
     /// No signing key can be added now.
     KeyNotAdded(RotationRefused),
     /// Nobody could make a credential any more.
@@ -176,6 +180,8 @@ impl Refusal {
             Self::WebhookDisabled => "webhook_disabled",
             Self::TooManyWebhooks => "too_many_webhooks",
             Self::LicenseRevoked => "license_revoked",
+            Self::LicenseSuspended => "license_suspended",
+            Self::LicenseExpired => "license_expired",
             Self::SigningKeyNotFound => "signing_key_not_found",
             Self::KeyNotAdded(RotationRefused::Pending { .. }) => "key_pending",
             Self::KeyNotAdded(RotationRefused::Known) => "key_known",
@@ -262,6 +268,12 @@ impl fmt::Display for Refusal {
             Self::LicenseRevoked => f.write_str(
                 "this license is revoked, which is for good; issue a new one",
             ),
+            Self::LicenseSuspended => {
+                f.write_str("this license is suspended; reinstate it first")
+            }
+            Self::LicenseExpired => {
+                f.write_str("this license has expired; move its `expiresAt` first")
+            }
             Self::SigningKeyNotFound => f.write_str("there is no signing key with this id"),
             Self::KeyNotAdded(why) => why.fmt(f),
             Self::LastAdmin => f.write_str(

@@ -9,13 +9,11 @@ use manifest::{Limit, PackageSet};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Effective, Error, Operations};
+use crate::domain::license::{FINGERPRINT_BYTES_MAX, NAME_BYTES_MAX};
 use crate::domain::{
     ActivatedBox, BoxId, Event, FieldError, License, Refusal, Requester, TokenId, Unusable,
 };
 use crate::store::{Link, Recorded, Tx, boxes, licenses};
-
-const FINGERPRINT_BYTES_MAX: usize = 256;
-const NAME_BYTES_MAX: usize = 100;
 
 /// What a box sends.
 #[derive(Debug, Clone)]
@@ -57,6 +55,24 @@ pub struct Activation {
     pub packages: Arc<PackageSet>,
 }
 
+/// A license that may be used, and the box that wants to.
+pub(super) struct Standing<'t> {
+    /// What the license amounts to.
+    pub(super) effective: Effective<'t>,
+    /// The box, where it had a seat before.
+    pub(super) known: Option<ActivatedBox>,
+}
+
+/// What is asked for a seat.
+pub(super) struct Seat {
+    /// By which box, where one is named.
+    pub(super) wanted: Option<BoxRequest>,
+    /// The same, where it had a seat before.
+    pub(super) known: Option<ActivatedBox>,
+    /// Until when it keeps the seat without being heard of, whatever the lease.
+    pub(super) offline_until: Option<Timestamp>,
+}
+
 impl Operations {
     /// Activates a license, for a box where one is named; the same box again takes no further
     /// seat (POT-29).
@@ -73,20 +89,15 @@ impl Operations {
         let ActivationRequest { key, box_: wanted } = request;
         let now = self.clock.now();
         let license = self.license_by_key(tx, &key, now).await?;
-        let known = match &wanted {
-            Some(wanted) => boxes::find(tx.link(), &license.id, &wanted.fingerprint).await?,
-            None => None,
+        let standing = self.standing(tx, &license, wanted.as_ref(), now).await?;
+        let standing = standing.map_err(|unusable| self.deny(by, &license, unusable))?;
+        let Standing { effective, known } = standing;
+        let seat = Seat {
+            wanted,
+            known,
+            offline_until: None,
         };
-        let seated = known
-            .as_ref()
-            .is_some_and(|known| known.holds_seat(license.lease_seconds, now));
-        let usable = license.check_usable(seated, now);
-        usable.map_err(|unusable| self.deny(by, &license, unusable))?;
-        let effective = self.effective(&license)?;
-        let seat = match self
-            .seat(tx, &license, effective.boxes, wanted, known, now)
-            .await
-        {
+        let seat = match self.seat(tx, &license, effective.boxes, seat, now).await {
             Err(Error::Refused(refusal)) => {
                 self.denials
                     .note(by, activation_refused(&license, refusal.code()));
@@ -164,6 +175,29 @@ impl Operations {
         Refusal::LicenseUnusable
     }
 
+    /// What the license amounts to, and what is known of the box that wants to use it; or why it
+    /// cannot be used by that one now.
+    pub(super) async fn standing(
+        &self,
+        tx: &mut Tx,
+        license: &License,
+        wanted: Option<&BoxRequest>,
+        now: Timestamp,
+    ) -> Result<Result<Standing<'_>, Unusable>, Error> {
+        let known = match wanted {
+            Some(wanted) => boxes::find(tx.link(), &license.id, &wanted.fingerprint).await?,
+            None => None,
+        };
+        let seated = known
+            .as_ref()
+            .is_some_and(|known| known.holds_seat(license.lease_seconds, now));
+        if let Err(unusable) = license.check_usable(seated, now) {
+            return Ok(Err(unusable));
+        }
+        let effective = self.effective(license)?;
+        Ok(Ok(Standing { effective, known }))
+    }
+
     /// Whether a box with this seat may keep it, or one without may take one. Where there are
     /// fewer seats than boxes, since the license was narrowed, those that came first keep theirs.
     pub(super) async fn check_seat(
@@ -185,7 +219,7 @@ impl Operations {
                     .lease_seconds
                     .map(|s| SignedDuration::from_secs(s.into()));
                 let heard_after = lease.and_then(|lease| now.checked_sub(lease).ok());
-                boxes::older(link, &license.id, seated, heard_after).await?
+                boxes::older(link, &license.id, seated, heard_after, now).await?
             }
         };
         if taken_before >= limit {
@@ -195,15 +229,19 @@ impl Operations {
     }
 
     /// Finds or takes the box's seat.
-    async fn seat(
+    pub(super) async fn seat(
         &self,
         tx: &mut Tx,
         license: &License,
         limit: Limit,
-        wanted: Option<BoxRequest>,
-        known: Option<ActivatedBox>,
+        seat: Seat,
         now: Timestamp,
     ) -> Result<Option<BoxId>, Error> {
+        let Seat {
+            wanted,
+            known,
+            offline_until,
+        } = seat;
         let Some(wanted) = wanted else {
             // What is sold by the box cannot be had without naming one.
             return match limit {
@@ -224,6 +262,7 @@ impl Operations {
                 name: wanted.name,
                 activated_at: now,
                 last_seen_at: now,
+                offline_until,
             };
             boxes::insert(tx, &license.id, &new).await?;
             return Ok(Some(new.id));
@@ -232,6 +271,8 @@ impl Operations {
             name: wanted.name.or(known.name),
             activated_at: seated_since,
             last_seen_at: now,
+            // An earlier file is as good as it was.
+            offline_until: known.offline_until.max(offline_until),
             ..known
         };
         boxes::update(tx, &seen).await?;
@@ -245,17 +286,14 @@ impl Operations {
         license: &License,
         now: Timestamp,
     ) -> Option<(Timestamp, Timestamp)> {
-        // Tokens speak in whole seconds. A gate refuses those of the second in which the license
-        // was narrowed, so what is issued after that is dated a second later.
-        let dated = license.tokens_from().map_or(now, |from| from.max(now));
-        let from = Timestamp::from_second(dated.as_second()).unwrap_or(now);
+        let from = dated(license, now);
         let until = from.saturating_add(self.policy.token_life).unwrap_or(from);
         // No token outlives its license.
         let until = license.tokens_end().map_or(until, |end| end.min(until));
         (from.as_second() < until.as_second()).then_some((from, until))
     }
 
-    fn claims(
+    pub(super) fn claims(
         &self,
         license: &License,
         effective: &Effective<'_>,
@@ -276,6 +314,14 @@ impl Operations {
             packages: Packages::Listed((*effective.packages).clone()),
         })
     }
+}
+
+/// From when on a token of the license is good that is made now. Tokens speak in whole seconds. A
+/// gate refuses those of the second in which the license was narrowed, so what is issued after
+/// that is dated a second later.
+pub(super) fn dated(license: &License, now: Timestamp) -> Timestamp {
+    let dated = license.tokens_from().map_or(now, |from| from.max(now));
+    Timestamp::from_second(dated.as_second()).unwrap_or(now)
 }
 
 /// Whether a text can be a license key. Keys that were sold under another prefix are as good as

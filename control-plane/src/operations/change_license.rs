@@ -64,7 +64,7 @@ impl Operations {
             // A seat that was lost may have gone to another box: a longer lease brings none back.
             let lease = SignedDuration::from_secs(lease.into());
             let heard_until = now.saturating_sub(lease).unwrap_or(Timestamp::MIN);
-            boxes::forget_silent(tx, id, heard_until).await?;
+            boxes::forget_silent(tx, id, heard_until, now).await?;
         }
         licenses::update(tx, &after).await?;
         // The seats that are taken depend on the lease.

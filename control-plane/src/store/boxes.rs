@@ -6,23 +6,24 @@ use jiff::Timestamp;
 use super::{Link, StoreError, Tx, inconsistent, on, row, time};
 use crate::domain::{ActivatedBox, BoxId, LicenseId};
 
-const FIND: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
+const FIND: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at, offline_until FROM boxes \
     WHERE license_id = $1 AND fingerprint = $2";
-const GET: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
+const GET: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at, offline_until FROM boxes \
     WHERE license_id = $1 AND id = $2";
 const OWNER: &str = "SELECT license_id FROM boxes WHERE id = $1";
 const WAS_RELEASED: &str = "SELECT COUNT(*) FROM released_boxes WHERE id = $1";
-const LIST: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at FROM boxes \
+const LIST: &str = "SELECT id, fingerprint, name, activated_at, last_seen_at, offline_until FROM boxes \
     WHERE license_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3";
 const OLDER: &str = "SELECT COUNT(*) FROM boxes WHERE license_id = $1 \
-    AND (activated_at, id) < ($2, $3) AND ($4 IS NULL OR last_seen_at > $4)";
+    AND (activated_at, id) < ($2, $3) AND ($4 IS NULL OR last_seen_at > $4 OR offline_until > $5)";
 const INSERT: &str = "INSERT INTO boxes \
-    (id, license_id, fingerprint, name, activated_at, last_seen_at) \
-    VALUES ($1, $2, $3, $4, $5, $6)";
-const UPDATE: &str =
-    "UPDATE boxes SET name = $2, activated_at = $3, last_seen_at = $4 WHERE id = $1";
+    (id, license_id, fingerprint, name, activated_at, last_seen_at, offline_until) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const UPDATE: &str = "UPDATE boxes \
+    SET name = $2, activated_at = $3, last_seen_at = $4, offline_until = $5 WHERE id = $1";
 const DELETE: &str = "DELETE FROM boxes WHERE id = $1";
-const FORGET_SILENT: &str = "DELETE FROM boxes WHERE license_id = $1 AND last_seen_at <= $2";
+const FORGET_SILENT: &str = "DELETE FROM boxes WHERE license_id = $1 AND last_seen_at <= $2 \
+    AND (offline_until IS NULL OR offline_until <= $3)";
 const INSERT_RELEASED: &str =
     "INSERT INTO released_boxes (id, license_id, released_at) VALUES ($1, $2, $3)";
 const RELEASED: &str =
@@ -35,6 +36,7 @@ row! {
         name: Option<String>,
         activated_at: i64,
         last_seen_at: i64,
+        offline_until: Option<i64>,
     }
 }
 
@@ -45,6 +47,10 @@ impl Row {
             id: self.id.parse().map_err(|_| bad("id"))?,
             activated_at: time(self.activated_at).ok_or_else(|| bad("activated_at"))?,
             last_seen_at: time(self.last_seen_at).ok_or_else(|| bad("last_seen_at"))?,
+            offline_until: self
+                .offline_until
+                .map(|at| time(at).ok_or_else(|| bad("offline_until")))
+                .transpose()?,
             fingerprint: self.fingerprint,
             name: self.name,
         })
@@ -119,18 +125,21 @@ pub async fn list(
     rows.into_iter().map(Row::into_domain).collect()
 }
 
-/// How many boxes took their seats before this one and were heard of after `heard_after`.
+/// How many boxes took their seats before this one and hold them now, of which those do that were
+/// heard of after `heard_after`.
 pub async fn older(
     link: Link<'_>,
     license: &LicenseId,
     than: &ActivatedBox,
     heard_after: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<u64, StoreError> {
     let (count,) = on!(link, |c| sqlx::query_as::<_, (i64,)>(OLDER)
         .bind(license.as_str())
         .bind(than.activated_at.as_microsecond())
         .bind(than.id.as_str())
         .bind(heard_after.map(Timestamp::as_microsecond))
+        .bind(now.as_microsecond())
         .fetch_one(c)
         .await)?;
     Ok(u64::try_from(count).unwrap_or(0))
@@ -149,6 +158,7 @@ pub async fn insert(
         .bind(&new.name)
         .bind(new.activated_at.as_microsecond())
         .bind(new.last_seen_at.as_microsecond())
+        .bind(new.offline_until.map(Timestamp::as_microsecond))
         .execute(c)
         .await
         .map(drop))?;
@@ -162,21 +172,25 @@ pub async fn update(tx: &mut Tx, box_: &ActivatedBox) -> Result<(), StoreError> 
         .bind(&box_.name)
         .bind(box_.activated_at.as_microsecond())
         .bind(box_.last_seen_at.as_microsecond())
+        .bind(box_.offline_until.map(Timestamp::as_microsecond))
         .execute(c)
         .await
         .map(drop))?;
     Ok(())
 }
 
-/// Forgets the boxes of a license that were not heard of after a time.
+/// Forgets the boxes of a license that were not heard of after a time and have no license file
+/// that is good now.
 pub async fn forget_silent(
     tx: &mut Tx,
     license: &LicenseId,
     heard_until: Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     on!(tx.link(), |c| sqlx::query(FORGET_SILENT)
         .bind(license.as_str())
         .bind(heard_until.as_microsecond())
+        .bind(now.as_microsecond())
         .execute(c)
         .await
         .map(drop))?;

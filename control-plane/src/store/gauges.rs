@@ -14,6 +14,7 @@ const EXPIRING: &str = "SELECT id, expires_at FROM licenses WHERE status = 'acti
 const SEATS: &str = "SELECT b.license_id, COUNT(*) AS used FROM boxes b \
     JOIN licenses l ON l.id = b.license_id \
     WHERE l.lease_seconds IS NULL OR b.last_seen_at > $1 - l.lease_seconds * 1000000 \
+    OR b.offline_until > $1 \
     GROUP BY b.license_id ORDER BY used DESC, b.license_id LIMIT $2";
 
 /// How many licenses stand in each way.

@@ -29,7 +29,8 @@ macro_rules! select {
              l.expiry_strategy, l.grace_seconds, l.max_boxes, l.lease_seconds, l.add_ons, \
              l.metadata, l.narrowed_at, l.created_at, \
              (SELECT COUNT(*) FROM boxes b WHERE b.license_id = l.id \
-              AND (l.lease_seconds IS NULL OR b.last_seen_at > $1 - l.lease_seconds * 1000000)) \
+              AND (l.lease_seconds IS NULL OR b.last_seen_at > $1 - l.lease_seconds * 1000000 \
+                   OR b.offline_until > $1)) \
              AS boxes_used \
              FROM licenses l LEFT JOIN customer_tiers c ON c.customer_id = l.customer_id ",
             $rest

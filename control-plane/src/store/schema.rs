@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "usage", include_str!("migrations/0005_usage.sql")),
     (6, "premium", include_str!("migrations/0006_premium.sql")),
     (7, "billing", include_str!("migrations/0007_billing.sql")),
+    (8, "offline", include_str!("migrations/0008_offline.sql")),
 ];
 
 /// The first version whose audit rows have hashes.
