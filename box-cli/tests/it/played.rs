@@ -93,7 +93,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
             break;
         }
         if path.is_empty() {
-            path = line.split(' ').nth(1).unwrap().to_owned();
+            line.split(' ').nth(1).unwrap().clone_into(&mut path);
         }
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
