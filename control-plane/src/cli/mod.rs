@@ -5,9 +5,15 @@
 
 mod audit;
 mod backup;
+mod boxes;
+mod credential;
+mod customer;
+mod key;
 mod license;
+mod login;
 mod loss;
 mod migrate;
+mod premium;
 pub mod profiles;
 pub mod remote;
 mod restore;
@@ -25,8 +31,14 @@ use crate::store::Database;
 
 pub use audit::Audit;
 pub use backup::Backup;
+pub use boxes::Boxes;
+pub use credential::Credential;
+pub use customer::Customer;
+pub use key::Key;
 pub use license::License;
+pub use login::{Login, Logout, ProfileCommand};
 pub use migrate::Migrate;
+pub use premium::Premium;
 pub use restore::Restore;
 
 /// The data directory, beside whoever works in it.
