@@ -26,6 +26,8 @@ pub enum Exit {
     NotAllowed = 4,
     /// What was asked for breaks a rule.
     Refused = 5,
+    /// Somebody ended it on the way.
+    Interrupted = 130,
 }
 
 /// An error with an exit code of its own, and a hint for the one who reads it.
