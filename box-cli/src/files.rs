@@ -192,9 +192,23 @@ fn try_to_write_in(folder: &Path) -> std::io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Writes beside, then renames: a file of the project is never half there. It keeps its mode.
 fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()> {
     let path = project.path(name);
-    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
+    let beside = project.path(&format!("{name}.{}.new", std::process::id()));
+    let replace = || {
+        fs::write(&beside, text)?;
+        if let Ok(before) = fs::metadata(&path) {
+            fs::set_permissions(&beside, before.permissions())?;
+        }
+        fs::rename(&beside, &path)
+    };
+    let written: std::io::Result<()> = replace();
+    if written.is_err() {
+        // That it was not even made is fine.
+        let _ = fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
@@ -203,5 +217,19 @@ fn remove(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_ignores_each_secret_once() {
+        let both = ".box/credentials.json\n.npmrc\n";
+        assert_eq!(ignoring(""), both);
+        assert_eq!(ignoring(both), both);
+        assert_eq!(ignoring("/.box/\n dist"), "/.box/\n dist\n.npmrc\n");
+        assert_eq!(ignoring("!.npmrc"), format!("!.npmrc\n{both}"));
     }
 }

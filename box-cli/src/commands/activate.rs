@@ -54,6 +54,7 @@ impl Activate {
             registry,
             root_key,
         } = self;
+        say_where(project)?;
         if let Some(file) = from {
             let from = offline::From {
                 file: &file,
@@ -89,6 +90,17 @@ impl Activate {
         let session = session.await?;
         print(&told(&session.credentials))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Names the project where it is not the current folder, but one above.
+fn say_where(project: &Project) -> anyhow::Result<()> {
+    let root = project.root();
+    match std::env::current_dir() {
+        Ok(here) if here != root && here.starts_with(root) => {
+            say(&format!("the project is `{}`", root.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -52,6 +52,27 @@ fn a_due_token_is_renewed_without_a_trace_where_nothing_can_be_written() {
 }
 
 #[test]
+fn the_key_comes_from_a_file_before_the_variable() {
+    let (home, played) = (Home::new(), Played::new());
+    fs::write(home.path("key"), "from-the-file\n").unwrap();
+    let mut command = home.command(&["token", "--key-file", "key"]);
+    command
+        .env("BOX_CONTROL_PLANE", &played.url)
+        .env("BOX_LICENSE_KEY", KEY);
+    assert_eq!(said(command).code, 0);
+    let mut command = home.command(&["token", "--key-file", "-"]);
+    command
+        .env("BOX_CONTROL_PLANE", &played.url)
+        .stdin(fs::File::open(home.path("key")).unwrap());
+    assert_eq!(said(command).code, 0);
+    let asked = played.asked();
+    let keys: Vec<_> = asked.iter().map(|(_, body)| &body["key"]).collect();
+    assert_eq!(keys, ["from-the-file", "from-the-file"]);
+    fs::write(home.path("key"), "\n").unwrap();
+    assert_eq!(home.run(&["token", "--key-file", "key"]).code, 2);
+}
+
+#[test]
 fn a_project_is_found_upwards() {
     let played = Played::new();
     let home = Home::activated(&played);
@@ -62,4 +83,5 @@ fn a_project_is_found_upwards() {
     let mut command = home.command(&["token"]);
     command.env("BOX_PROJECT", home.path("packages"));
     assert_eq!(said(command).code, 4);
+    assert_eq!(home.run(&["token", "--project", "nowhere"]).code, 2);
 }
