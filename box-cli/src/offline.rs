@@ -36,7 +36,7 @@ const FINGERPRINT_VARIABLE: &str = "BOX_FINGERPRINT";
 
 /// Where a license file comes from, and what it is used with.
 #[derive(Debug)]
-pub struct From<'a> {
+pub struct FromFile<'a> {
     /// What the vendor handed over.
     pub file: &'a Path,
     /// The gate in the air gap, where it is named.
@@ -99,7 +99,7 @@ pub fn request(
 /// Activates from a license file.
 pub fn activate(
     project: &Project,
-    from: From<'_>,
+    from: FromFile<'_>,
     now: Timestamp,
     _turn: &Turn,
 ) -> anyhow::Result<Credentials> {
