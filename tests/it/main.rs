@@ -19,6 +19,7 @@ mod bad_input;
 mod behaviours;
 mod billing;
 mod boxes;
+mod bundle;
 mod clients;
 mod commands;
 mod credentials;
