@@ -78,22 +78,28 @@ pub struct Activated {
 }
 
 impl Request {
-    /// The activation that is kept, once more.
-    pub fn of(kept: &Credentials) -> anyhow::Result<Self> {
-        let (Some(key), Some(url)) = (&kept.license_key, &kept.control_plane_url) else {
-            return Err(Failure::new(
-                Exit::Failed,
-                "this box was activated without a control plane",
-            )
-            .into());
+    /// The same again as what is kept.
+    pub fn of(known: &Credentials) -> anyhow::Result<Self> {
+        let (Some(control_plane), Some(key)) = (&known.control_plane_url, &known.license_key)
+        else {
+            return Err(Failure::new(Exit::Failed, "no license key is kept")
+                .hint("run `box activate` with it")
+                .into());
         };
         Ok(Self {
-            control_plane: url.clone(),
+            control_plane: control_plane.clone(),
             key: SecretString::from(key.as_str()),
-            fingerprint: kept.fingerprint.clone(),
-            name: kept.name.clone(),
-            org: kept.org.clone(),
+            fingerprint: known.fingerprint.clone(),
+            name: known.name.clone(),
+            org: known.org.clone(),
         })
+    }
+
+    /// Whether what is kept came of such a request.
+    pub fn is_of(&self, known: &Credentials) -> bool {
+        known.control_plane_url.as_ref() == Some(&self.control_plane)
+            && known.license_key.as_deref() == Some(self.key.expose_secret())
+            && known.fingerprint == self.fingerprint
     }
 
     /// Activates.

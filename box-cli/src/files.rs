@@ -2,13 +2,14 @@
 //! is read, and tried to be written, before the server is asked: no seat is taken in vain.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
 use manifest::PackageName;
-use terminal::{Exit, Failure, private_file};
+use terminal::private_file;
 
 use crate::box_json::{self, BoxJson};
 use crate::credentials::{self, Credentials};
@@ -50,7 +51,7 @@ impl<'p> Files<'p> {
             box_json: BoxJson::parse(&read(box_json::FILE)?)?,
         };
         for folder in [project.root(), &project.private("")] {
-            try_to_write_in(folder).map_err(|error| unwritable(project, &error))?;
+            try_to_write_in(folder).map_err(|error| Unwritable::new(project, &error.into()))?;
         }
         Ok(files)
     }
@@ -102,6 +103,37 @@ impl<'p> Files<'p> {
         project.clear()
     }
 }
+
+/// The project's folder cannot be written.
+#[derive(Debug)]
+pub struct Unwritable {
+    root: String,
+    why: String,
+}
+
+impl Unwritable {
+    /// By what it is seen.
+    pub fn new(project: &Project, why: &anyhow::Error) -> Self {
+        Self {
+            root: project.root().display().to_string(),
+            why: format!("{why:#}"),
+        }
+    }
+}
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { root, why } = self;
+        write!(
+            f,
+            "cannot write in `{root}`: {why}\n  \
+             hint: nothing was asked of the control plane; where nothing may be written, \
+             `box token` and `box exec` do with BOX_LICENSE_KEY and BOX_CONTROL_PLANE"
+        )
+    }
+}
+
+impl std::error::Error for Unwritable {}
 
 /// What npm is told: the gate for each scope, and the token for the gate.
 fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
@@ -158,12 +190,6 @@ fn try_to_write_in(folder: &Path) -> std::io::Result<()> {
     let path = folder.join(format!(".box.{}.try", std::process::id()));
     fs::write(&path, "")?;
     fs::remove_file(path)
-}
-
-fn unwritable(project: &Project, error: &std::io::Error) -> Failure {
-    let root = project.root().display();
-    Failure::new(Exit::Failed, format!("cannot write in `{root}`: {error}"))
-        .hint("nothing was asked of the control plane; make the folder writable, or use `box token` with BOX_LICENSE_KEY and BOX_CONTROL_PLANE, which writes nothing")
 }
 
 fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use terminal::private_file;
+use terminal::{Exit, Failure, private_file};
 
 use crate::project::Project;
 
@@ -22,25 +22,34 @@ const MACHINE_ID: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 /// This box's fingerprint, where none is given. A random one is kept in the project, while the
 /// turn is held.
 pub fn of(project: &Project) -> anyhow::Result<String> {
+    if let Some(fingerprint) = find(project)? {
+        return Ok(fingerprint);
+    }
+    let fingerprint = random()?;
+    private_file::write(&project.private(FILE), &format!("{fingerprint}\n"))?;
+    Ok(fingerprint)
+}
+
+/// The same where nothing may be written.
+pub fn known(project: &Project) -> anyhow::Result<String> {
+    find(project)?.ok_or_else(|| {
+        Failure::new(Exit::Usage, "this machine has no id to be known by")
+            .hint("give a fingerprint that stays the same, with `--fingerprint` or BOX_FINGERPRINT")
+            .into()
+    })
+}
+
+fn find(project: &Project) -> anyhow::Result<Option<String>> {
     if let Some(kept) = private_file::read(&project.private(FILE))? {
         let kept = kept.trim();
         if !kept.is_empty() {
-            return Ok(kept.to_owned());
+            return Ok(Some(kept.to_owned()));
         }
     }
     let mut machine = MACHINE_ID
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok());
-    if let Some(fingerprint) = machine.find_map(|id| of_machine(&id)) {
-        return Ok(fingerprint);
-    }
-    let fingerprint = random()?;
-    let kept = private_file::write(&project.private(FILE), &format!("{fingerprint}\n"));
-    kept.context(
-        "this machine has no id, and a fingerprint cannot be kept\n  \
-         hint: give one with `--fingerprint` or BOX_FINGERPRINT",
-    )?;
-    Ok(fingerprint)
+    Ok(machine.find_map(|id| of_machine(&id)))
 }
 
 /// The fingerprint of a machine by its id; none where the id says nothing.

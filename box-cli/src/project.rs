@@ -1,6 +1,6 @@
 //! The project that is installed into: where its files are, and who may change them now.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -57,6 +57,25 @@ impl Project {
     /// Waits until no other process changes what the box knows. Makes `.box`, and has git ignore
     /// what is in it.
     pub fn take_turn(&self) -> anyhow::Result<Turn> {
+        let (file, path) = self.lock_file()?;
+        file.lock()
+            .with_context(|| format!("cannot lock `{}`", path.display()))?;
+        Ok(Turn { _lock: file })
+    }
+
+    /// The same without waiting; none where another process has its turn.
+    pub fn try_turn(&self) -> anyhow::Result<Option<Turn>> {
+        let (file, path) = self.lock_file()?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Turn { _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock `{}`", path.display()))
+            }
+        }
+    }
+
+    fn lock_file(&self) -> anyhow::Result<(File, PathBuf)> {
         let dir = self.root.join(".box");
         fs::create_dir_all(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
         let ignore = dir.join(IGNORE);
@@ -65,9 +84,9 @@ impl Project {
                 .with_context(|| format!("cannot write `{}`", ignore.display()))?;
         }
         let path = dir.join(LOCK);
-        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
-        let file = locked.with_context(|| format!("cannot lock `{}`", path.display()))?;
-        Ok(Turn { _lock: file })
+        let file = File::create(&path);
+        let file = file.with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok((file, path))
     }
 
     /// Removes `.box` where nothing but the lock and its company is left in it. The turn is held.

@@ -1,15 +1,16 @@
 //! The one place that decides whether the box's token will do, and gets another one where not.
 //!
-//! Whoever needs a token asks [`fresh`]. Of many processes at once one renews; the others wait for
-//! the lock, read again, and find it done.
+//! Whoever needs a token asks [`fresh`]. Only `box activate` changes with whom the project is
+//! activated, and only that and [`renew`] write.
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use activation_token::clock::{Clock, SystemClock};
 use anyhow::Context;
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use manifest::PackageName;
 use secrecy::{ExposeSecret, SecretString};
 use terminal::output::say;
@@ -19,11 +20,14 @@ use url::Url;
 use crate::activation::{Activated, CLOCK_TOLERANCE, Request};
 use crate::box_json::{self, BoxJson};
 use crate::credentials::Credentials;
-use crate::files::Files;
+use crate::files::{Files, Unwritable};
 use crate::fingerprint;
 use crate::offline;
 use crate::project::{Project, Turn};
 use crate::words;
+
+/// How often a process that waits for its turn looks whether it has come.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What may be given on the command line or in the environment. Without it counts what the project
 /// keeps.
@@ -73,62 +77,75 @@ pub enum When {
     Now,
 }
 
-/// A session, and how it came about.
+/// What became of a renewal: a token that is good in any case.
 #[derive(Debug)]
-pub struct Outcome {
-    /// The session.
-    pub session: Session,
-    /// Whether this process got another token.
-    pub renewed: bool,
+pub enum Renewal {
+    /// It was not due, or another process was faster.
+    NotDue(Session),
+    /// This process got another token.
+    Renewed(Session),
+    /// The control plane is away, and the token at hand is good still.
+    Old(Session, anyhow::Error),
 }
 
-/// A session with a token that is good, which is renewed if it is due.
+/// A token that is good, renewed if it is due. For what is not kept in the project (it was not
+/// activated, something else is given, or it cannot be written) one is asked for, and nothing is
+/// kept.
 pub async fn fresh(project: &Project, given: &Given) -> anyhow::Result<Session> {
-    Ok(renew(project, given, When::Due).await?.session)
-}
-
-/// The same, and tells whether it was renewed.
-pub async fn renew(project: &Project, given: &Given, when: When) -> anyhow::Result<Outcome> {
     let key = given.license_key()?;
     let known = Credentials::load(project)?;
-    let asked_with = known.as_ref().map(|known| known.npm_token.clone());
-    let will_do = |known: &Credentials| {
-        // With a token that came while this process waited, it is done.
-        let newer = asked_with.as_ref() != Some(&known.npm_token);
-        let wanted = when == When::Due || newer;
-        wanted && given.is_met_by(known, key.as_ref()) && !known.is_due(SystemClock.now())
-    };
-    match known {
-        Some(known) if known.license_file.is_some() && key.is_none() => {
-            return offline(project, given, known);
+    match &known {
+        Some(kept) if kept.license_file.is_some() && key.is_none() => {
+            return offline(project, given.fingerprint.as_deref(), kept.clone());
         }
-        Some(known) if will_do(&known) => return Ok(Outcome::of(known, false)),
-        // Fails before `.box` is made where nothing is known.
-        known => drop(whom(project, given, key.clone(), known.as_ref())?),
+        Some(kept) if given.is_met_by(kept, key.as_ref()) => {
+            match renew(project, When::Due).await {
+                Err(error) if error.is::<Unwritable>() => {}
+                renewal => return renewal?.into_session(),
+            }
+        }
+        _ => {}
     }
-    let Ok(turn) = take_turn(project).await else {
-        return unkept(project, given, key).await;
+    let request = request(project, given, key, known.as_ref(), fingerprint::known)?;
+    unkept(known, &request).await?.into_session()
+}
+
+/// Renews the token that the project keeps. Of several processes at once one asks; the others
+/// wait, read again, and find it done.
+pub async fn renew(project: &Project, when: When) -> anyhow::Result<Renewal> {
+    let Some(seen) = Credentials::load(project)? else {
+        return Err(not_activated(project).into());
     };
-    let Ok(files) = Files::open(project) else {
-        return unkept(project, given, key).await;
-    };
-    let known = Credentials::load(project)?;
-    if let Some(known) = known.clone()
-        && will_do(&known)
-    {
-        return Ok(Outcome::of(known, false));
+    if seen.license_file.is_some() {
+        return Ok(Renewal::NotDue(offline(project, None, seen)?));
     }
-    let request = request(project, given, key, known.as_ref())?;
+    let now = SystemClock.now();
+    if when == When::Due && !seen.is_due(now) {
+        return Ok(Renewal::NotDue(seen.into()));
+    }
+    if let Some(back) = seen.clock_set_back(now) {
+        say(&format!("warning: {}", words::clock_behind(back)))?;
+    }
+    let turn = take_turn(project).await?;
+    let Some(known) = Credentials::load(project)? else {
+        return Err(not_activated(project).into());
+    };
+    let is_newer = known.npm_token != seen.npm_token;
+    if is_newer && !known.is_due(SystemClock.now()) {
+        return Ok(Renewal::NotDue(known.into()));
+    }
+    let files = Files::open(project)?;
+    let request = Request::of(&known)?;
     match request.send().await {
         Ok(activated) => {
-            let new = keep(files, known.as_ref(), activated, &turn)?;
-            Ok(Outcome::of(new, true))
+            let session = keep(files, Some(&known), activated, &turn)?;
+            Ok(Renewal::Renewed(session))
         }
-        Err(error) => Ok(Outcome::of(old_one(known, &request, error)?, false)),
+        Err(error) => old_one(Some(known), &request, error),
     }
 }
 
-/// Activates, whatever is kept. The key may be asked for.
+/// Activates, whatever is kept. `complete` has the last word on what is sent.
 pub async fn activate(
     project: &Project,
     given: &Given,
@@ -138,36 +155,68 @@ pub async fn activate(
     let turn = take_turn(project).await?;
     let files = Files::open(project)?;
     let known = Credentials::load(project)?;
-    let mut request = request(project, given, Some(key), known.as_ref())?;
+    let mut request = request(project, given, Some(key), known.as_ref(), fingerprint::of)?;
     complete(&mut request);
-    let activated = request.send().await?;
-    let new = keep(files, known.as_ref(), activated, &turn)?;
-    Ok(Outcome::of(new, true).session)
+    let activated = request.send().await.inspect_err(|_| {
+        // Nothing is left of what failed.
+        if known.is_none() {
+            let _ = project.clear();
+        }
+    })?;
+    keep(files, known.as_ref(), activated, &turn)
 }
 
 /// Asks for what a renewal would bring, and keeps nothing.
 pub async fn preview(project: &Project, given: &Given) -> anyhow::Result<Session> {
     let key = given.license_key()?;
-    match Credentials::load(project)? {
-        Some(known) if known.license_file.is_some() && key.is_none() => {
-            Ok(offline(project, given, known)?.session)
-        }
-        _ => Ok(unkept(project, given, key).await?.session),
+    let known = Credentials::load(project)?;
+    if let Some(known) = &known
+        && known.license_file.is_some()
+        && key.is_none()
+    {
+        return offline(project, given.fingerprint.as_deref(), known.clone());
     }
+    let request = request(project, given, key, known.as_ref(), fingerprint::known)?;
+    let activated = request.send().await?;
+    warn_of_clock(&activated)?;
+    Ok(activated.credentials.into())
 }
 
-/// With whom, where and as what the box activates: what is given, then what is kept.
-pub fn request(
+/// The control plane that is given, else the one that is kept, else the one that `box.json` names.
+pub fn control_plane(
+    project: &Project,
+    given: &Given,
+    known: Option<&Credentials>,
+) -> anyhow::Result<Option<Url>> {
+    let kept = known.and_then(|known| known.control_plane_url.clone());
+    if let Some(url) = given.control_plane.clone().or(kept) {
+        return Ok(Some(url));
+    }
+    let text = private_file::read(&project.path(box_json::FILE))?;
+    Ok(BoxJson::parse(&text.unwrap_or_default())?.control_plane_url())
+}
+
+/// With whom, where and as what the box activates: what is given, then what is kept. A key that is
+/// kept goes to its own control plane alone.
+fn request(
     project: &Project,
     given: &Given,
     key: Option<SecretString>,
     known: Option<&Credentials>,
+    fingerprint: fn(&Project) -> anyhow::Result<String>,
 ) -> anyhow::Result<Request> {
-    let (control_plane, key) = whom(project, given, key, known)?;
+    let control_plane = control_plane(project, given, known)?;
+    let kept_key = known
+        .filter(|known| known.control_plane_url == control_plane)
+        .and_then(|known| known.license_key.as_deref());
+    let Some(key) = key.or(kept_key.map(SecretString::from)) else {
+        return Err(not_activated(project).into());
+    };
+    let control_plane = control_plane.ok_or_else(no_control_plane)?;
     let fingerprint = match (&given.fingerprint, known) {
         (Some(given), _) => given.clone(),
         (None, Some(known)) => known.fingerprint.clone(),
-        (None, None) => fingerprint::of(project)?,
+        (None, None) => fingerprint(project)?,
     };
     Ok(Request {
         control_plane,
@@ -176,31 +225,6 @@ pub fn request(
         name: known.and_then(|known| known.name.clone()),
         org: known.and_then(|known| known.org.clone()),
     })
-}
-
-/// The control plane and the key for it. A key that is kept goes to its own control plane alone.
-fn whom(
-    project: &Project,
-    given: &Given,
-    key: Option<SecretString>,
-    known: Option<&Credentials>,
-) -> anyhow::Result<(Url, SecretString)> {
-    let kept_url = known.and_then(|known| known.control_plane_url.as_ref());
-    let named = given.control_plane.clone().or(kept_url.cloned());
-    let control_plane = match named {
-        Some(url) => Some(url),
-        None => in_box_json(project)?,
-    };
-    let kept_key = known
-        .filter(|_| kept_url == control_plane.as_ref())
-        .and_then(|known| known.license_key.as_deref());
-    match (control_plane, key.or(kept_key.map(SecretString::from))) {
-        (Some(control_plane), Some(key)) => Ok((control_plane, key)),
-        (None, Some(_)) => Err(Failure::new(Exit::Usage, "no control plane is named")
-            .hint("name the vendor's with `--control-plane` or BOX_CONTROL_PLANE")
-            .into()),
-        (_, None) => Err(not_activated(project).into()),
-    }
 }
 
 impl Given {
@@ -240,23 +264,43 @@ impl Given {
     }
 }
 
-impl Outcome {
-    fn of(credentials: Credentials, renewed: bool) -> Self {
-        let session = Session {
+impl Renewal {
+    /// The session, with a warning where it is an old one.
+    pub fn into_session(self) -> anyhow::Result<Session> {
+        match self {
+            Self::NotDue(session) | Self::Renewed(session) => Ok(session),
+            Self::Old(session, error) => {
+                let until = words::until(session.expires_at, SystemClock.now());
+                say(&format!(
+                    "warning: {error}; the token at hand is good until {until}"
+                ))?;
+                Ok(session)
+            }
+        }
+    }
+}
+
+impl From<Credentials> for Session {
+    fn from(credentials: Credentials) -> Self {
+        Self {
             token: SecretString::from(credentials.npm_token.as_str()),
             expires_at: credentials.expires_at,
             registry_url: credentials.registry_url.clone(),
             packages: credentials.packages.clone(),
             credentials,
-        };
-        Self { session, renewed }
+        }
     }
 }
 
-/// Waits for the turn without holding up what else goes on.
+/// Waits for the turn, and can be given up while it waits.
 pub async fn take_turn(project: &Project) -> anyhow::Result<Turn> {
-    let project = project.clone();
-    tokio::task::spawn_blocking(move || project.take_turn()).await?
+    loop {
+        let turn = project.try_turn();
+        match turn.map_err(|error| Unwritable::new(project, &error))? {
+            Some(turn) => return Ok(turn),
+            None => tokio::time::sleep(LOOK).await,
+        }
+    }
 }
 
 /// What a project without an activation says.
@@ -266,53 +310,43 @@ pub fn not_activated(project: &Project) -> Failure {
         .hint("run `box activate`, or set BOX_LICENSE_KEY and BOX_CONTROL_PLANE")
 }
 
-fn in_box_json(project: &Project) -> anyhow::Result<Option<Url>> {
-    let text = private_file::read(&project.path(box_json::FILE))?;
-    let box_json = BoxJson::parse(&text.unwrap_or_default())?;
-    Ok(box_json.control_plane_url())
+/// What is said where no control plane is known.
+pub fn no_control_plane() -> Failure {
+    Failure::new(Exit::Usage, "no control plane is named")
+        .hint("name the vendor's with `--control-plane` or BOX_CONTROL_PLANE")
 }
 
+/// Keeps what was got.
 fn keep(
     files: Files<'_>,
     known: Option<&Credentials>,
-    Activated {
-        mut credentials,
-        clock_ahead,
-    }: Activated,
+    mut activated: Activated,
     _turn: &Turn,
-) -> anyhow::Result<Credentials> {
-    if let Some(ahead) = clock_ahead {
-        warn_of_clock(ahead)?;
-    }
-    if let Some(known) = known
-        && known.license_id == credentials.license_id
-        && known.control_plane_url == credentials.control_plane_url
-    {
-        credentials.activated_at = known.activated_at;
-    }
+) -> anyhow::Result<Session> {
+    warn_of_clock(&activated)?;
+    let new = &mut activated.credentials;
     if let Some(known) = known {
-        credentials.clock_seen_at = credentials.clock_seen_at.max(known.clock_seen_at);
+        if known.license_id == new.license_id {
+            new.activated_at = known.activated_at;
+        } else if known.box_id.is_some() {
+            say(&format!(
+                "note: license {} keeps this box's seat until the vendor releases it",
+                known.license_id
+            ))?;
+        }
     }
-    files.activated(known, &credentials)?;
-    Ok(credentials)
+    files.activated(known, new)?;
+    Ok(activated.credentials.into())
 }
 
-/// Activates and keeps nothing, for folders that cannot be written.
-async fn unkept(
-    project: &Project,
-    given: &Given,
-    key: Option<SecretString>,
-) -> anyhow::Result<Outcome> {
-    let known = Credentials::load(project)?;
-    let request = request(project, given, key, known.as_ref())?;
+/// Activates and keeps nothing.
+async fn unkept(known: Option<Credentials>, request: &Request) -> anyhow::Result<Renewal> {
     match request.send().await {
         Ok(activated) => {
-            if let Some(ahead) = activated.clock_ahead {
-                warn_of_clock(ahead)?;
-            }
-            Ok(Outcome::of(activated.credentials, true))
+            warn_of_clock(&activated)?;
+            Ok(Renewal::Renewed(activated.credentials.into()))
         }
-        Err(error) => Ok(Outcome::of(old_one(known, &request, error)?, false)),
+        Err(error) => old_one(known, request, error),
     }
 }
 
@@ -321,47 +355,33 @@ fn old_one(
     known: Option<Credentials>,
     request: &Request,
     error: anyhow::Error,
-) -> anyhow::Result<Credentials> {
+) -> anyhow::Result<Renewal> {
     let away = error
         .downcast_ref::<Unanswered>()
         .is_some_and(|error| error.exit() == Exit::Unreachable);
-    let same = |known: &Credentials| {
-        known.control_plane_url.as_ref() == Some(&request.control_plane)
-            && known.license_key.as_deref() == Some(request.key.expose_secret())
-            && known.fingerprint == request.fingerprint
-    };
-    let now = SystemClock.now();
     match known {
-        Some(known) if away && same(&known) && known.is_good(now) => {
-            say(&format!(
-                "warning: {error}; the token at hand is good for {}",
-                words::time(known.expires_at.duration_since(now))
-            ))?;
-            Ok(known)
+        Some(known) if away && request.is_of(&known) && known.is_good(SystemClock.now()) => {
+            Ok(Renewal::Old(known.into(), error))
         }
         _ => Err(error),
     }
 }
 
 /// What a license file is good for: nobody is asked, and nothing is renewed.
-fn offline(project: &Project, given: &Given, known: Credentials) -> anyhow::Result<Outcome> {
-    let fingerprint = given.fingerprint.as_deref();
+fn offline(
+    project: &Project,
+    fingerprint: Option<&str>,
+    known: Credentials,
+) -> anyhow::Result<Session> {
     let known = offline::checked(project, known, fingerprint, SystemClock.now())?;
-    Ok(Outcome::of(known, false))
+    Ok(known.into())
 }
 
-fn warn_of_clock(ahead: SignedDuration) -> anyhow::Result<()> {
-    if ahead.abs() <= CLOCK_TOLERANCE {
-        return Ok(());
+fn warn_of_clock(activated: &Activated) -> anyhow::Result<()> {
+    match activated.clock_ahead {
+        Some(ahead) if ahead.abs() > CLOCK_TOLERANCE => {
+            say(&format!("warning: {}", words::clock_differs(ahead)))
+        }
+        _ => Ok(()),
     }
-    let way = if ahead.is_negative() {
-        "behind"
-    } else {
-        "ahead of"
-    };
-    say(&format!(
-        "warning: this machine's clock is {} {way} the control plane's; set it right, or tokens \
-         seem to end too early or too late",
-        words::time(ahead.abs())
-    ))
 }

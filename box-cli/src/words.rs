@@ -1,25 +1,13 @@
-//! Times as people say them.
+//! Times and numbers as people read them.
 
 use std::fmt::Display;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A length of time, to the unit that matters.
-pub fn time(time: SignedDuration) -> String {
-    let seconds = time.as_secs().max(0);
-    let (count, unit) = match seconds {
-        0..=119 => (seconds, "second"),
-        120..=7_199 => (seconds / 60, "minute"),
-        7_200..=172_799 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    self::count(usize::try_from(count).unwrap_or(usize::MAX), unit)
-}
-
-/// So many of something.
-pub fn count(count: usize, unit: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
+/// A number of things.
+pub fn count(number: usize, thing: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{s}")
 }
 
 /// A line for each.
@@ -32,27 +20,55 @@ pub fn lines(of: impl IntoIterator<Item: Display>) -> String {
     text
 }
 
-/// Until when something is good, or since when it is not, with the time itself.
-pub fn until(end: Timestamp, now: Timestamp) -> String {
-    let left = end.duration_since(now);
-    let end = to_the_second(end);
-    if left.is_positive() {
-        format!("good for {}, until {end}", time(left))
-    } else {
-        format!("over since {}, {end}", time(left.abs()))
-    }
+/// A point in time, to the second, in UTC.
+pub fn time(at: Timestamp) -> String {
+    format!("{at:.0}")
 }
 
-/// A time without fractions.
-pub fn to_the_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
+/// A point in time, and how long it is until then or since.
+pub fn until(at: Timestamp, now: Timestamp) -> String {
+    let left = at.duration_since(now);
+    let about = about(left.abs());
+    let told = if left.is_negative() {
+        format!("{about} ago")
+    } else {
+        format!("in {about}")
+    };
+    format!("{} ({told})", time(at))
+}
+
+/// A length of time in its largest unit.
+pub fn about(length: SignedDuration) -> String {
+    let (minutes, hours) = (length.as_mins(), length.as_hours());
+    let of = |number: i64, unit| count(usize::try_from(number).unwrap_or(0), unit);
+    match (minutes, hours) {
+        (0, _) => of(length.as_secs(), "second"),
+        (..120, _) => of(minutes, "minute"),
+        (_, ..48) => of(hours, "hour"),
+        _ => of(hours / 24, "day"),
+    }
 }
 
 /// That the clock stands before what it showed earlier.
 pub fn clock_behind(by: SignedDuration) -> String {
     format!(
-        "this machine's clock stands {} before a time it showed already\n  hint: set it right",
-        time(by)
+        "this machine's clock stands {} before the time at which the token was made\n  \
+         hint: set it right",
+        about(by)
+    )
+}
+
+/// That the clock shows another time than the control plane's.
+pub fn clock_differs(ahead: SignedDuration) -> String {
+    let way = if ahead.is_negative() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    format!(
+        "this machine's clock is {} {way} the control plane's\n  \
+         hint: set it right, or tokens seem to end at the wrong time",
+        about(ahead.abs())
     )
 }
 
@@ -61,17 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_the_unit_that_matters() {
-        for (seconds, words) in [
-            (0, "0 seconds"),
-            (1, "1 second"),
-            (119, "119 seconds"),
-            (120, "2 minutes"),
-            (7_199, "119 minutes"),
-            (7_200, "2 hours"),
-            (172_800, "2 days"),
-        ] {
-            assert_eq!(time(SignedDuration::from_secs(seconds)), words);
-        }
+    fn times_are_told_in_their_largest_unit() {
+        let now: Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
+        let after = |seconds| until(now + SignedDuration::from_secs(seconds), now);
+        assert_eq!(after(59), "2026-11-27T12:00:59Z (in 59 seconds)");
+        assert_eq!(after(60), "2026-11-27T12:01:00Z (in 1 minute)");
+        assert_eq!(after(-7199), "2026-11-27T10:00:01Z (119 minutes ago)");
+        assert_eq!(after(7200), "2026-11-27T14:00:00Z (in 2 hours)");
+        assert_eq!(after(14 * 86400), "2026-12-11T12:00:00Z (in 14 days)");
     }
 }

@@ -59,8 +59,28 @@ enum Command {
     /// Check, print and export the audit log
     #[command(subcommand)]
     Audit(cli::Audit),
+    /// Keep a control plane's address and a token for it, for the commands that ask one
+    ///
+    /// The token is tried first. Profiles are kept in `tollgate/profiles.toml` of the user's
+    /// configuration directory, mode 0600, or in the file that `TOLLGATE_PROFILES` names.
+    Login(cli::Login),
+    /// Forget a profile and its token
+    Logout(cli::Logout),
+    /// List profiles and choose the current one
+    #[command(subcommand)]
+    Profile(cli::ProfileCommand),
     /// Issue, list and change licenses
     License(Box<cli::License>),
+    /// List the boxes of a license and release one
+    Box(cli::Boxes),
+    /// See and change what a customer may do: its tier, overrides and usage
+    Customer(Box<cli::Customer>),
+    /// Make users premium
+    Premium(cli::Premium),
+    /// Make, list and revoke the credentials of operators, gates, publishers and applications
+    Credential(cli::Credential),
+    /// List, rotate and remove the keys that tokens are signed with
+    Key(cli::Key),
     /// Publish tarballs to the gate, those that others require first
     ///
     /// Takes what `npm pack` made. All of it is checked before the first is sent: the tarballs, and
@@ -99,7 +119,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(command) => return command.run().await,
         Command::Restore(command) => return command.run().await,
         Command::Audit(command) => return command.run().await,
+        Command::Login(command) => return command.run().await,
+        Command::Logout(command) => return command.run(),
+        Command::Profile(command) => return command.run(),
         Command::License(command) => return command.run().await,
+        Command::Box(command) => return command.run().await,
+        Command::Customer(command) => return command.run().await,
+        Command::Premium(command) => return command.run().await,
+        Command::Credential(command) => return command.run().await,
+        Command::Key(command) => return command.run().await,
         Command::Publish(command) => return command.run().await,
         Command::Doctor(command) => return command.run().await,
         Command::Completions(command) => command.run(Cli::command())?,

@@ -7,7 +7,7 @@ use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
 use secrecy::SecretString;
 use terminal::output::{print, say};
-use terminal::{Exit, Failure, ask};
+use terminal::{Exit, Failure, ask, progress};
 use url::Url;
 
 use crate::credentials::Credentials;
@@ -81,6 +81,7 @@ impl Activate {
             Some(key) => key,
             None => kept_or_asked(project, &given)?,
         };
+        let _waits = progress::spinner("activating");
         let session = session::activate(project, &given, key, |request| {
             request.name = name.or(request.name.take());
             request.org = org.or(request.org.take());
@@ -94,9 +95,9 @@ impl Activate {
 /// The key that the project keeps for the same control plane, else what is typed.
 fn kept_or_asked(project: &Project, given: &Given) -> anyhow::Result<SecretString> {
     let known = Credentials::load(project)?;
-    let same = |known: &Credentials| {
-        given.control_plane.is_none() || given.control_plane == known.control_plane_url
-    };
+    let control_plane = session::control_plane(project, given, known.as_ref())?;
+    let control_plane = control_plane.ok_or_else(session::no_control_plane)?;
+    let same = |known: &Credentials| known.control_plane_url.as_ref() == Some(&control_plane);
     if let Some(key) = known.filter(same).and_then(|known| known.license_key) {
         return Ok(SecretString::from(key));
     }

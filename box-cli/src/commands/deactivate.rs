@@ -6,16 +6,15 @@ use clap::Args;
 use terminal::output::{print, say};
 use terminal::{Exit, Unanswered};
 
+use crate::activation::Request;
 use crate::credentials::Credentials;
 use crate::files::Files;
 use crate::project::Project;
-use crate::session::{self, Given};
+use crate::session;
 
 /// Ends the activation.
 #[derive(Debug, Args)]
 pub struct Deactivate {
-    #[command(flatten)]
-    given: Given,
     /// Take out the local part alone and leave the seat taken
     #[arg(long)]
     local: bool,
@@ -32,8 +31,7 @@ impl Deactivate {
         let known = Credentials::load(project)?.ok_or_else(nothing)?;
         let keeps_its_seat = self.local || known.license_file.is_some();
         if !keeps_its_seat {
-            let key = self.given.license_key()?;
-            let request = session::request(project, &self.given, key, Some(&known))?;
+            let request = Request::of(&known)?;
             request.deactivate().await.map_err(hinted)?;
         }
         files.deactivated(&known, !keeps_its_seat)?;

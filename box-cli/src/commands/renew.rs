@@ -7,14 +7,12 @@ use clap::Args;
 use terminal::output::print;
 
 use crate::project::Project;
-use crate::session::{self, Given, Outcome, When};
+use crate::session::{self, Renewal, When};
 use crate::words;
 
 /// Renews the token.
 #[derive(Debug, Args)]
 pub struct Renew {
-    #[command(flatten)]
-    given: Given,
     /// Renew also when more than half of the token's life is left
     #[arg(long)]
     force: bool,
@@ -24,19 +22,24 @@ impl Renew {
     /// Runs it.
     pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
         let when = if self.force { When::Now } else { When::Due };
-        let outcome = session::renew(project, &self.given, when).await?;
-        print(&format!("{}\n", told(&outcome)))?;
+        let renewal = session::renew(project, when).await?;
+        let told = told(&renewal);
+        renewal.into_session()?;
+        print(&format!("{told}\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// What a renewal says when it is over.
-pub fn told(outcome: &Outcome) -> String {
-    let session = &outcome.session;
-    let good = words::until(session.expires_at, SystemClock.now());
-    if outcome.renewed {
-        format!("renewed: tier {}, {good}", session.credentials.tier)
-    } else {
-        format!("not renewed: {good}")
-    }
+pub fn told(renewal: &Renewal) -> String {
+    let (session, done) = match renewal {
+        Renewal::NotDue(session) => (session, "not due"),
+        Renewal::Renewed(session) => (session, "renewed"),
+        Renewal::Old(session, _) => (session, "not renewed"),
+    };
+    let until = words::until(session.expires_at, SystemClock.now());
+    format!(
+        "{done}: tier {}, token until {until}",
+        session.credentials.tier
+    )
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use terminal::output::{print, print_json, say};
 
 use crate::credentials::Credentials;
+use crate::offline;
 use crate::project::Project;
 use crate::words;
 
@@ -38,6 +39,9 @@ impl Status {
         for warning in warnings(&known, now) {
             say(&format!("warning: {warning}"))?;
         }
+        if let Some(advice) = offline::advice(&known, now) {
+            say(&advice)?;
+        }
         Ok(ExitCode::from(u8::from(!known.is_good(now))))
     }
 
@@ -54,22 +58,30 @@ impl Status {
 }
 
 fn as_text(known: &Credentials, now: Timestamp) -> String {
+    let expiry = match known.license_expires_at {
+        Some(at) if at <= now => format!("expired {}", words::until(at, now)),
+        Some(at) => format!("expires {}", words::until(at, now)),
+        None => "does not expire".to_owned(),
+    };
+    let token = if known.is_good(now) {
+        "until"
+    } else {
+        "over since"
+    };
     let mut rows = vec![
         ("tier", known.tier.clone()),
         ("customer", known.customer_id.clone()),
-        ("license", known.license_id.clone()),
+        ("license", format!("{}, {expiry}", known.license_id)),
         ("packages", known.packages.len().to_string()),
         ("registry", known.registry_url.to_string()),
+        (
+            "token",
+            format!("{token} {}", words::until(known.expires_at, now)),
+        ),
     ];
     if let Some(seat) = seat(known) {
-        rows.push(("seat", seat));
+        rows.insert(3, ("seat", seat));
     }
-    rows.push(("token", words::until(known.expires_at, now)));
-    let license = match known.license_expires_at {
-        Some(end) => words::until(end, now),
-        None => "does not expire".to_owned(),
-    };
-    rows.push(("expiry", license));
     let rows = rows.iter();
     words::lines(rows.map(|(name, value)| format!("{name:<10}{value}")))
 }
@@ -111,19 +123,17 @@ fn warnings(known: &Credentials, now: Timestamp) -> Vec<String> {
     if let Some(back) = known.clock_set_back(now) {
         warnings.push(words::clock_behind(back));
     }
-    if !known.is_good(now) {
+    if !known.is_good(now) && known.license_file.is_none() {
         warnings.push("the token is over\n  hint: run `box renew`".to_owned());
     }
-    match known.license_expires_at.map(|end| end.duration_since(now)) {
-        Some(left) if !left.is_positive() => warnings.push(
-            "the license expired\n  hint: ask the vendor to renew it, then run `box renew --force`"
-                .to_owned(),
-        ),
-        Some(left) if left <= SOON => warnings.push(format!(
-            "the license expires in {}\n  hint: ask the vendor to renew it",
-            words::time(left)
-        )),
-        _ => {}
+    if let Some(at) = known.license_expires_at
+        && at.duration_since(now) <= SOON
+    {
+        let verb = if at <= now { "expired" } else { "expires" };
+        let when = words::until(at, now);
+        warnings.push(format!(
+            "the license {verb} {when}\n  hint: ask the vendor to renew it"
+        ));
     }
     warnings
 }

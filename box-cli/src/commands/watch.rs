@@ -3,87 +3,70 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
-use jiff::SignedDuration;
 use terminal::output::print;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::renew;
+use crate::credentials::Credentials;
 use crate::project::Project;
-use crate::session::{self, Given, When};
+use crate::session::{self, Renewal, When};
 use crate::words;
 
 /// The first wait after a failure; it doubles.
 const WAIT: Duration = Duration::from_secs(5);
 /// No longer is waited after a failure.
 const WAIT_MAX: Duration = Duration::from_mins(5);
-/// How often the clock is looked at: it goes on while a machine sleeps, which a timer does not.
-const LOOK: Duration = Duration::from_mins(1);
+/// How often it is looked whether the token is due. By the clock, for a timer stands still while a
+/// machine sleeps; and often enough for the shortest life that a token can have.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Keeps the token fresh.
 #[derive(Debug, Args)]
-pub struct Watch {
-    #[command(flatten)]
-    given: Given,
-}
+pub struct Watch {}
 
 impl Watch {
     /// Runs it.
     pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // What was never activated is no matter of time.
+        Credentials::load(project)?.ok_or_else(|| session::not_activated(project))?;
         tokio::select! {
-            never = self.watch(project) => never?,
-            _ = terminate.recv() => print("stopped\n")?,
-            _ = interrupt.recv() => print("stopped\n")?,
+            ended = watch(project) => ended?,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
+        print("stopped\n")?;
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    async fn watch(&self, project: &Project) -> anyhow::Result<()> {
-        let mut wait = WAIT;
-        let mut began = false;
-        loop {
-            let pause = match session::renew(project, &self.given, When::Due).await {
-                Ok(outcome) => {
-                    let due_at = outcome.session.credentials.due_at();
-                    let due_in = due_at.duration_since(SystemClock.now());
-                    // A token that is due still was not to be had.
-                    if due_in.is_positive() {
-                        if outcome.renewed || !began {
-                            began = true;
-                            print(&format!("{}\n", renew::told(&outcome)))?;
-                        }
-                        wait = WAIT;
-                        until(due_in)
-                    } else {
-                        longer(&mut wait)
-                    }
-                }
-                Err(error) => {
-                    let pause = longer(&mut wait);
-                    let again = words::time(SignedDuration::try_from(pause)?);
-                    print(&format!(
-                        "failed: {}; again in {again}\n",
-                        in_a_line(&error)
-                    ))?;
-                    pause
-                }
-            };
-            tokio::time::sleep(pause).await;
+async fn watch(project: &Project) -> anyhow::Result<()> {
+    let mut wait = WAIT;
+    let mut began = false;
+    loop {
+        let (pause, event) = match session::renew(project, When::Due).await {
+            Ok(Renewal::Old(_, error)) | Err(error) => {
+                let pause = wait;
+                wait = (wait * 2).min(WAIT_MAX);
+                let again = words::count(usize::try_from(pause.as_secs())?, "second");
+                let event = format!("not renewed: {}; again in {again}", in_a_line(&error));
+                (pause, Some(event))
+            }
+            Ok(renewal) => {
+                wait = WAIT;
+                let is_news = !began || matches!(renewal, Renewal::Renewed(_));
+                let event = is_news.then(|| renew::told(&renewal));
+                (LOOK, event)
+            }
+        };
+        began = true;
+        if let Some(event) = event {
+            print(&format!("{event}\n"))?;
         }
+        tokio::time::sleep(pause).await;
     }
-}
-
-fn until(due_in: SignedDuration) -> Duration {
-    Duration::try_from(due_in).unwrap_or_default().min(LOOK)
-}
-
-fn longer(wait: &mut Duration) -> Duration {
-    let now = *wait;
-    *wait = (now * 2).min(WAIT_MAX);
-    now
 }
 
 /// The error without its hint, and with what caused it.

@@ -42,6 +42,7 @@ macro_rules! demand {
     )* };
 }
 demand!(
+    ReadSelf,
     ReadTiers,
     ReadLicenses,
     WriteLicenses,

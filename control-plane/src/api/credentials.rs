@@ -11,12 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::boxes::{Nothing, ReasonQuery};
-use super::caller::{Allowed, ManageCredentials, ReadSettings};
+use super::caller::{Allowed, ManageCredentials, ReadSelf, ReadSettings};
 use super::json::shown;
 use super::problem::{Problem, ReadProblems, WriteProblems};
 use super::query::{self, Query};
 use super::write::{Command, Halt};
-use crate::domain::{Credential, CredentialId, Refusal, Role};
+use crate::domain::{Actor, Credential, CredentialId, Refusal, Role};
 use crate::operations::NewCredential;
 use crate::store::credentials;
 
@@ -144,6 +144,22 @@ pub(super) async fn list(
         credentials: found.iter().map(view).collect(),
         next_cursor,
     })
+}
+
+/// Show the credential that asks.
+#[utoipa::path(get, path = "/v1/credentials/self", operation_id = "getOwnCredential",
+    tag = "credentials", security(("operator" = []), ("application" = []), ("gate" = [])),
+    responses((status = 200, body = CredentialView), ReadProblems))]
+pub(super) async fn show_own(
+    State(app): State<App>,
+    caller: Allowed<ReadSelf>,
+) -> Result<Response, Problem> {
+    let Actor::Credential(id) = &caller.requester.actor else {
+        return Err(Refusal::CredentialNotFound.into());
+    };
+    let mut conn = app.store.read().await?;
+    let own = credentials::get(conn.link(), id).await?;
+    shown(&view(&own.ok_or(Refusal::CredentialNotFound)?))
 }
 
 /// Revoke a credential, at once.

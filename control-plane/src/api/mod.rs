@@ -155,6 +155,7 @@ fn documented() -> OpenApiRouter<App> {
             customers::release
         ))
         .routes(routes!(credentials::create, credentials::list))
+        .routes(routes!(credentials::show_own))
         .routes(routes!(credentials::revoke))
         .routes(routes!(signing_keys::list))
         .routes(routes!(signing_keys::rotate))

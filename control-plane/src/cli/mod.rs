@@ -5,10 +5,16 @@
 
 mod audit;
 mod backup;
+mod boxes;
+mod credential;
+mod customer;
 mod doctor;
+mod key;
 mod license;
+mod login;
 mod loss;
 mod migrate;
+mod premium;
 pub mod profiles;
 mod publish;
 pub mod remote;
@@ -27,9 +33,15 @@ use crate::store::Database;
 
 pub use audit::Audit;
 pub use backup::Backup;
+pub use boxes::Boxes;
+pub use credential::Credential;
+pub use customer::Customer;
 pub use doctor::Doctor;
+pub use key::Key;
 pub use license::License;
+pub use login::{Login, Logout, ProfileCommand};
 pub use migrate::Migrate;
+pub use premium::Premium;
 pub use publish::Publish;
 pub use restore::Restore;
 

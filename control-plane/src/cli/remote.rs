@@ -156,6 +156,15 @@ pub fn rows_table(rows: &[Value], columns: &[Column]) -> String {
     table(&heading, rows)
 }
 
+/// A path with a reason for the audit log, where one is given.
+pub fn with_reason(path: &str, reason: Option<&str>) -> String {
+    let Some(reason) = reason else {
+        return path.to_owned();
+    };
+    let sign = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{sign}reason={}", escaped(reason))
+}
+
 /// A part of a path or query that may hold anything.
 pub fn escaped(part: &str) -> String {
     url::form_urlencoded::byte_serialize(part.as_bytes())

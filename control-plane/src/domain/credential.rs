@@ -75,6 +75,8 @@ pub struct Caller {
 /// Something a route demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
+    /// Read who one is: every good credential may.
+    ReadSelf,
     /// Read tiers and their packages.
     ReadTiers,
     /// Read licenses, boxes, customers and downloads.
@@ -109,7 +111,8 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::ReadSelf,
         Self::ReadTiers,
         Self::ReadLicenses,
         Self::WriteLicenses,
@@ -136,6 +139,7 @@ impl Caller {
             ReadTiers, RecordUsage, WriteEntitlements, WriteLicenses,
         };
         match (self.kind, self.role) {
+            _ if right == Right::ReadSelf => true,
             (CredentialKind::Operator, Some(Role::Admin)) => {
                 !matches!(right, ReadSnapshot | Right::ReportDownloads)
             }
@@ -183,7 +187,7 @@ mod tests {
             ReadTiers, RecordUsage, WriteEntitlements, WriteLicenses,
         };
         for (kind, role, expected) in [
-            (Operator, Some(Role::Admin), &Right::ALL[..13]),
+            (Operator, Some(Role::Admin), &Right::ALL[1..14]),
             (
                 Operator,
                 Some(Role::Support),
@@ -230,7 +234,8 @@ mod tests {
                 .into_iter()
                 .filter(|right| caller.may(*right))
                 .collect();
-            assert_eq!(rights, expected, "{kind:?} {role:?}");
+            assert_eq!(rights[0], Right::ReadSelf);
+            assert_eq!(rights[1..], *expected, "{kind:?} {role:?}");
         }
     }
 }
