@@ -41,6 +41,7 @@ mod narrowing;
 mod ofrep;
 mod open_feature;
 mod openapi;
+mod operator_publish;
 mod outage;
 mod potter;
 mod premium;
