@@ -38,6 +38,7 @@ mod licenses;
 mod limits;
 mod listing;
 mod narrowing;
+mod offline;
 mod ofrep;
 mod open_feature;
 mod openapi;

@@ -56,7 +56,7 @@ impl Activate {
         } = self;
         say_where(project)?;
         if let Some(file) = from {
-            let from = offline::From {
+            let from = offline::FromFile {
                 file: &file,
                 registry,
                 root_key: root_key.as_deref(),

@@ -83,9 +83,11 @@ impl Boxes {
 /// Whether a box holds its seat, and until when.
 fn seat(row: &Value) -> String {
     let holds = row.pointer("/holdsSeat").and_then(Value::as_bool);
-    match (holds, row.pointer("/leasedUntil").and_then(Value::as_str)) {
-        (Some(true), Some(until)) => format!("until {until}"),
-        (Some(true), None) => "yes".to_owned(),
+    let at = |name| row.pointer(name).and_then(Value::as_str);
+    match (holds, at("/leasedUntil"), at("/offlineUntil")) {
+        (Some(true), Some(until), _) => format!("until {until}"),
+        (Some(true), None, Some(until)) => format!("yes, offline until {until}"),
+        (Some(true), None, None) => "yes".to_owned(),
         _ => "no".to_owned(),
     }
 }

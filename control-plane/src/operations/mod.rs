@@ -95,8 +95,9 @@ pub struct Operations {
     pub entropy: Arc<dyn Entropy>,
     /// What tokens are signed with.
     pub keyring: Arc<Keyring>,
-    /// What snapshots are signed with: lives longer than any signing key, so that gates can be
-    /// told of the removal of one.
+    /// What snapshots, license files and bundles are signed with: lives longer than any signing
+    /// key, so that gates can be told of the removal of one, and places without a network need
+    /// know no other.
     pub root_key: SigningKey,
     /// What secrets are hashed with.
     pub hash_key: HashKey,
