@@ -319,7 +319,10 @@ async fn a_build_server_needs_nothing_but_a_publisher_token() {
     let mut command = workshop.bare(&["publish", "dist", "--gate", &tollgate.gate]);
     command.env("TOLLGATE_PUBLISHER_TOKEN", vendor.sell("basic").await.token);
     let ended = end(command).await;
-    assert!(ended.stderr.contains("only a publisher token may publish"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("only a publisher token may publish"),
+        "{ended:?}"
+    );
     ended.with(4);
 }
 

@@ -204,7 +204,15 @@ impl Publish {
             } else {
                 // Until the answer is there.
                 row.outcome = Outcome::Unknown;
-                let (outcome, why) = send_one(gate, tarball, row.tag.as_deref()).await?;
+                let (outcome, why) = match send_one(gate, tarball, row.tag.as_deref()).await {
+                    Ok(done) => done,
+                    Err(error) => {
+                        if is_answered(&error) {
+                            row.outcome = Outcome::NotSent;
+                        }
+                        return Err(error);
+                    }
+                };
                 row.is(outcome, why);
                 if outcome == Outcome::Refused {
                     refused.insert(tarball.name.as_str());
@@ -313,6 +321,12 @@ async fn send_one(
             None => Ok((Outcome::Refused, Some(why))),
         },
     }
+}
+
+/// Whether the gate said no, rather than nothing.
+fn is_answered(error: &anyhow::Error) -> bool {
+    let failure = error.downcast_ref::<Failure>();
+    failure.is_some_and(|failure| failure.exit != Exit::Unreachable)
 }
 
 fn unless_bad(report: &mut Report, bad: &[Bad]) -> anyhow::Result<()> {
