@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use box_cli::commands::{activate, deactivate, packages, renew, request, status, token, watch};
 use box_cli::project::Project;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use terminal::manual::{Completions, ManPages};
 
 /// Activate a license and install what it covers
 #[derive(Parser)]
@@ -49,6 +50,10 @@ enum Command {
     ///
     /// Other lines of .npmrc and other members of box.json stay.
     Deactivate(deactivate::Deactivate),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write man pages, one for each subcommand
+    Man(ManPages),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -71,5 +76,18 @@ async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
         Command::Watch(command) => command.run(project).await,
         Command::Packages(command) => command.run(project).await,
         Command::Deactivate(command) => command.run(project).await,
+        Command::Completions(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_option_says_what_it_is_for() {
+        Cli::command().debug_assert();
+        assert_eq!(terminal::manual::faults(Cli::command()), [""; 0]);
     }
 }

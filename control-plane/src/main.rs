@@ -14,7 +14,7 @@ use terminal::manual::{Completions, ManPages};
 
 /// License activation and package gating for vendors of self-hosted software
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "tollgate", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

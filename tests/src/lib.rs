@@ -24,6 +24,7 @@ pub mod receiver;
 pub mod relay;
 pub mod sql;
 pub mod stripe;
+pub mod workshop;
 
 pub use client::{Client, Project};
 pub use ledger::Ledger;
@@ -34,6 +35,7 @@ pub use process::{Database, Tollgate, python, tollgate_command};
 pub use reader::Reader;
 pub use relay::Relay;
 pub use sql::Sql;
+pub use workshop::Workshop;
 
 /// The example manifest of a commerce platform.
 pub const COMMERCE: &str = include_str!("../../manifest/examples/commerce.toml");

@@ -66,7 +66,7 @@ impl Doctor {
             Ok(manifest) => manifest,
             Err(check) => return checks.push(check),
         };
-        checks.push(server::token(control_plane).await);
+        checks.push(server::token(control_plane, now).await);
         checks.push(keys::look(control_plane, now).await);
         gate::look(control_plane, manifest.registry_url.as_ref(), checks).await;
         if self.download {

@@ -8,12 +8,15 @@ use terminal::control_plane::date;
 use terminal::{ControlPlane, Unanswered};
 use url::{Host, Url};
 
-use super::{ask, chain, length, unanswered};
+use super::{ask, chain, length};
 
 /// A clock may be off by so much: answers take time, and tell theirs to the second.
 const CLOCK_GOOD: SignedDuration = SignedDuration::from_secs(30);
 /// Beyond this, times that are written down here are wrong ones there.
 const CLOCK_BAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// An operator token that ends within so long is told of.
+const TOKEN_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Whether there is a server that can be asked further.
 pub(super) async fn look(
@@ -117,11 +120,27 @@ async fn version(control_plane: &ControlPlane) -> Check {
     }
 }
 
-/// Whether the token opens anything.
-pub(super) async fn token(control_plane: &ControlPlane) -> Check {
-    match control_plane.get::<Value>("/v1/tiers").await {
-        Ok(_) => Check::ok("token", "is good"),
-        Err(error) => unanswered("token", &error),
+/// What the token opens, and for how long yet.
+pub(super) async fn token(control_plane: &ControlPlane, now: Timestamp) -> Check {
+    const NAME: &str = "token";
+    let own: Value = match ask(control_plane, NAME, "/v1/credentials/self").await {
+        Ok(own) => own,
+        Err(check) => return check,
+    };
+    let text = |member: &str| own.get(member).and_then(Value::as_str);
+    let (name, kind) = (text("name").unwrap_or("-"), text("kind").unwrap_or("-"));
+    let who = match text("role") {
+        Some(role) => format!("is good: {name}, with the role {role}"),
+        None => format!("is good: {name}, of the kind {kind}"),
+    };
+    let ends: Option<Timestamp> = text("expiresAt").and_then(|at| at.parse().ok());
+    match ends.map(|ends| ends.duration_since(now)) {
+        Some(left) if left < TOKEN_SOON => Check::warning(
+            NAME,
+            format!("{who}, for {} yet", length(left)),
+            "make another: `tollgate credential create`, then `tollgate login`",
+        ),
+        _ => Check::ok(NAME, who),
     }
 }
 
