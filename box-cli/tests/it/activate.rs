@@ -140,3 +140,15 @@ fn another_license_takes_the_place_of_the_old_one() {
     // Known to both as the same.
     assert_eq!(first.asked()[0].1["box"], second.asked()[0].1["box"]);
 }
+
+#[test]
+fn another_box_of_the_same_license_changes_nothing_that_is_committed() {
+    let played = Played::new();
+    let home = Home::activated(&played);
+    let committed = home.text("box.json");
+    // As after a clone elsewhere.
+    fs::remove_dir_all(home.path(".box")).unwrap();
+    let said = home.run(&["activate", "--key", KEY]);
+    assert_eq!((said.code, played.asked().len()), (0, 2), "{said:?}");
+    assert_eq!(home.text("box.json"), committed);
+}

@@ -77,6 +77,11 @@ fn deactivating_takes_out_what_is_ours_alone() {
     fs::write(home.path("box.json"), "{\"name\": \"shop\"}").unwrap();
     let activate = ["activate", "--control-plane", &played.url, "--key", "k"];
     assert_eq!(home.run(&activate).code, 0);
+    // A scope that was pointed elsewhere by hand is no longer ours.
+    let lines = home.text(".npmrc");
+    let elsewhere = "@acme:registry=http://mine.example/\n";
+    let lines = lines.replace("@acme:registry=http://gate.example/\n", elsewhere);
+    fs::write(home.path(".npmrc"), lines).unwrap();
     let said = home.run(&["deactivate"]);
     assert_eq!(
         (said.code, said.out.as_str()),
@@ -90,7 +95,7 @@ fn deactivating_takes_out_what_is_ours_alone() {
     );
     assert_eq!(
         home.text(".npmrc"),
-        "# mine\n\n@own:registry=http://gate.example/\n"
+        format!("# mine\n\n@own:registry=http://gate.example/\n{elsewhere}")
     );
     let told: Value = serde_json::from_str(&home.text("box.json")).unwrap();
     assert_eq!(

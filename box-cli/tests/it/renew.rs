@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -112,6 +112,31 @@ fn a_wrong_clock_is_told() {
 }
 
 #[test]
+fn a_wait_for_others_can_be_given_up() {
+    let home = Home::activated(&Played::new());
+    home.shift_life(-HOUR);
+    let other = fs::File::open(home.path(".box/lock")).unwrap();
+    other.lock().unwrap();
+    let mut child = home.command(&["watch"]).spawn().unwrap();
+    let files = format!("/proc/{}/fd", child.id());
+    let waits = || {
+        let mut files = fs::read_dir(&files).unwrap().flatten();
+        files.any(|file| fs::read_link(file.path()).is_ok_and(|to| to.ends_with(".box/lock")))
+    };
+    while !waits() {
+        std::thread::yield_now();
+    }
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+}
+
+fn terminate(child: &Child) {
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(killed.success());
+}
+
+#[test]
 fn it_watches_until_it_is_told_to_stop() {
     let played = Played::new();
     let home = Home::activated(&played);
@@ -123,9 +148,8 @@ fn it_watches_until_it_is_told_to_stop() {
         line.starts_with("renewed: tier basic, token until "),
         "{line}"
     );
-    let id = child.id().to_string();
-    let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-    assert!(killed.success() && child.wait().unwrap().success());
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
     assert_eq!(lines.next().unwrap().unwrap(), "stopped");
 
     played.refuse(503, "unavailable");
