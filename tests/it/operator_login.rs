@@ -62,7 +62,7 @@ async fn a_token_that_is_not_good_is_not_kept() {
     // What is no operator's can be asked who it is, and is not kept either.
     operator.log_in("first", &tollgate).await;
     let before = std::fs::read_to_string(operator.profiles()).unwrap();
-    let create = ["credential", "create", "--name", "x", "--kind"];
+    let create = ["credential", "create", "--name", "x"];
     let gate = operator.json(&[&create[..], &["gate"]].concat()).await;
     let told = operator
         .hear(&from_input, gate["secret"].as_str().unwrap())
