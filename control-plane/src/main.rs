@@ -113,7 +113,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     match Box::pin(run(cli)).await {
         Ok(code) => code,
-        Err(error) => terminal::exit::report(&error),
+        Err(error) => terminal::exit::report_with(&error, cli::remote::hint(&error)),
     }
 }
 

@@ -46,6 +46,8 @@ mod open_feature;
 mod openapi;
 mod operator_doctor;
 mod operator_publish;
+mod operator_licenses;
+mod operator_login;
 mod outage;
 mod potter;
 mod premium;
