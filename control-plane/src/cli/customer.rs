@@ -225,7 +225,7 @@ impl Override {
                 settings,
                 why,
             } => {
-                let body = body(settings, why.reason)?;
+                let body = body(settings, why.reason.as_deref())?;
                 let path = overrides(&customer);
                 remote.write(Method::PATCH, &path, Some(body)).await?
             }
@@ -364,7 +364,7 @@ fn query(parts: &[(&str, Option<String>)]) -> String {
 }
 
 /// Overrides as the API takes them. What is said twice is said wrongly once.
-fn body(settings: Vec<Setting>, reason: Option<String>) -> anyhow::Result<Value> {
+fn body(settings: Vec<Setting>, reason: Option<&str>) -> anyhow::Result<Value> {
     let (mut features, mut limits) = (Map::new(), Map::new());
     for setting in settings {
         let (name, before) = match setting {
