@@ -4,12 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use control_plane::serve::{Secrets, Server};
 use control_plane::settings::{self, Given, secret};
 use control_plane::{cli, demo, telemetry};
 use registry_gate::server::stop_signal;
 use secrecy::ExposeSecret;
+use terminal::manual::{Completions, ManPages};
 
 /// License activation and package gating for vendors of self-hosted software
 #[derive(Parser)]
@@ -80,6 +81,20 @@ enum Command {
     Credential(cli::Credential),
     /// List, rotate and remove the keys that tokens are signed with
     Key(cli::Key),
+    /// Publish tarballs to the gate, those that others require first
+    ///
+    /// Takes what `npm pack` made. All of it is checked before the first is sent: the tarballs, and
+    /// that the manifest has their names. A version that is there with the same bytes is passed
+    /// over, so a run that was cut short can be repeated. Exits with 5 when the gate refused one.
+    Publish(Box<cli::Publish>),
+    /// Look whether all is well with a running Tollgate, and say what to do if not
+    ///
+    /// Changes nothing, unless a download is asked for. Exits with 1 when something failed.
+    Doctor(Box<cli::Doctor>),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write man pages, one for each subcommand
+    Man(ManPages),
     /// See it work: sell, activate, install and refuse, on example packages
     ///
     /// Needs neither Node nor a network. Goes on serving afterwards, so that you can try it with
@@ -92,7 +107,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     match Box::pin(run(cli)).await {
         Ok(code) => code,
-        Err(error) => terminal::exit::report(&error),
+        Err(error) => terminal::exit::report_with(&error, cli::remote::hint(&error)),
     }
 }
 
@@ -113,6 +128,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Premium(command) => return command.run().await,
         Command::Credential(command) => return command.run().await,
         Command::Key(command) => return command.run().await,
+        Command::Publish(command) => return command.run().await,
+        Command::Doctor(command) => return command.run().await,
+        Command::Completions(command) => command.run(Cli::command())?,
+        Command::Man(command) => command.run(Cli::command())?,
         Command::Demo(options) => run_demo(options).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -177,4 +196,15 @@ fn announce(server: &Server) {
 
 fn url(url: &url::Url) -> &str {
     url.as_str().trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_option_says_what_it_is_for() {
+        Cli::command().debug_assert();
+        assert_eq!(terminal::manual::faults(Cli::command()), [""; 0]);
+    }
 }

@@ -66,5 +66,7 @@ pub use downloads::{DownloadKeeper, DownloadSink, Downloads, LedgerError, NotTak
 pub use follow::{DownloadReporter, Follower, FollowerConfig, FollowerError, KeptError};
 pub use gate::Gate;
 pub use observe::MetricsPage;
+pub use publication::{Packed, PackedError};
 pub use store::{StoreError, StoreOptions, StoreOptionsError, StoreUrl, StoreUrlError};
+pub use tag::check_tag;
 pub use view::{SnapshotError, SnapshotSender, ViewError};

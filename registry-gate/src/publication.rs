@@ -11,7 +11,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::archive::{self, ArchiveError, Readme};
+use crate::archive::{self, ArchiveError, Contents, Readme};
 use crate::integrity::Integrity;
 use crate::route::parse_version;
 use crate::tag::Tag;
@@ -57,6 +57,8 @@ pub(crate) enum PublicationError {
     Archive(#[from] ArchiveError),
     #[error("the tarball's package.json is not a JSON object with text for name and version")]
     PackageJson,
+    #[error("the tarball's package.json has a name that no package can have")]
+    OwnName,
     #[error("the tarball's package.json has another name or version than the document")]
     Disagrees,
 }
@@ -66,8 +68,8 @@ pub(crate) enum PublicationError {
 struct Document<'d> {
     #[serde(borrow)]
     name: Cow<'d, str>,
-    #[serde(rename = "dist-tags", default)]
-    tags: BTreeMap<String, String>,
+    #[serde(rename = "dist-tags")]
+    tags: Option<BTreeMap<String, String>>,
     #[serde(borrow)]
     versions: BTreeMap<String, DocumentVersion<'d>>,
     #[serde(rename = "_attachments", borrow, default)]
@@ -113,7 +115,7 @@ impl Publication {
         if told.1.version != told.0 {
             return Err(PublicationError::Version);
         }
-        let tags = read_tags(&document.tags, &told.0)?;
+        let tags = read_tags(document.tags.as_ref(), &told.0)?;
 
         let (_, attachment) = only(document.attachments, PublicationError::OneAttachment)?;
         let tarball = BASE64
@@ -130,12 +132,7 @@ impl Publication {
             return Err(PublicationError::Disagrees);
         }
 
-        let dist = json!({
-            "integrity": integrity.to_string(),
-            "shasum": shasum.to_hex(),
-            "fileCount": contents.file_count,
-            "unpackedSize": contents.unpacked_bytes,
-        });
+        let dist = dist(&integrity, &shasum, &contents);
         Ok(Self {
             manifest: to_manifest(own, name, &version, dist),
             readme: contents.readme,
@@ -145,6 +142,55 @@ impl Publication {
             tarball: tarball.into(),
         })
     }
+}
+
+/// A tarball that `npm pack` made, read as it is read when it is published: what passes here, the
+/// gate takes.
+#[derive(Debug)]
+pub struct Packed {
+    /// The package.
+    pub name: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// Its manifest with `dist`, as clients will get it but for the tarball's address.
+    pub manifest: Map<String, Value>,
+    /// Its readme's file name and text.
+    pub readme: Option<(String, String)>,
+}
+
+/// Why the gate would not take a tarball.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct PackedError(#[from] PublicationError);
+
+impl Packed {
+    /// Reads a tarball whole.
+    pub fn read(tarball: &[u8]) -> Result<Self, PackedError> {
+        let (integrity, shasum) = Integrity::of(tarball);
+        let contents = archive::read(tarball).map_err(PublicationError::from)?;
+        let own = read_package_json(&contents.package_json)?;
+        let text = |member: &str| own.get(member).and_then(Value::as_str);
+        let told = text("name").zip(text("version"));
+        let (name, version) = told.ok_or(PublicationError::PackageJson)?;
+        let name = PackageName::parse(name).map_err(|_| PublicationError::OwnName)?;
+        let version = read_version(version)?;
+        let dist = dist(&integrity, &shasum, &contents);
+        Ok(Self {
+            manifest: to_manifest(own, &name, &version, dist),
+            readme: contents.readme.map(|readme| (readme.file, readme.text)),
+            name,
+            version,
+        })
+    }
+}
+
+fn dist(integrity: &Integrity, shasum: &Integrity, contents: &Contents) -> Value {
+    json!({
+        "integrity": integrity.to_string(),
+        "shasum": shasum.to_hex(),
+        "fileCount": contents.file_count,
+        "unpackedSize": contents.unpacked_bytes,
+    })
 }
 
 fn only<K, V>(map: BTreeMap<K, V>, error: PublicationError) -> Result<(K, V), PublicationError> {
@@ -162,13 +208,14 @@ fn read_version(text: &str) -> Result<Version, PublicationError> {
         .ok_or(PublicationError::Version)
 }
 
+/// A document that says nothing of tags means `latest`; one that has none moves none.
 fn read_tags(
-    told: &BTreeMap<String, String>,
+    told: Option<&BTreeMap<String, String>>,
     version: &str,
 ) -> Result<BTreeSet<Tag>, PublicationError> {
-    if told.is_empty() {
+    let Some(told) = told else {
         return Ok([Tag::latest()].into());
-    }
+    };
     let read = |(tag, to): (&String, &String)| match Tag::parse(tag) {
         Ok(tag) if to == version => Ok(tag),
         _ => Err(PublicationError::Tag),

@@ -18,6 +18,11 @@ pub(crate) struct Tag(String);
 #[error("a dist-tag starts with a letter, has letters, digits, `-`, `_` and `.`, and is no range")]
 pub(crate) struct TagError;
 
+/// Whether a text can be a dist-tag; else what one looks like.
+pub fn check_tag(text: &str) -> Result<(), impl std::error::Error + Send + Sync + 'static> {
+    Tag::parse(text).map(drop)
+}
+
 impl Tag {
     pub(crate) fn parse(text: &str) -> Result<Self, TagError> {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');

@@ -1,11 +1,12 @@
 //! What the box's and the operator's command line have in common: how they end ([`exit`]), print
 //! ([`output`]), ask ([`ask`]), show that they wait ([`progress`]), keep secrets in files
-//! ([`private_file`]), describe themselves ([`manual`]), and talk to a control plane
-//! ([`control_plane`]).
+//! ([`private_file`]), describe themselves ([`manual`]), say how all stands ([`checks`]), and talk
+//! to a control plane ([`control_plane`]).
 //!
 //! What must stay absent: any server, and what either command line is for.
 
 pub mod ask;
+pub mod checks;
 pub mod control_plane;
 pub mod exit;
 pub mod manual;

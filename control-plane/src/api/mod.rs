@@ -181,6 +181,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tiers::list))
         .routes(routes!(tiers::packages))
         .routes(routes!(tiers::manifest))
+        .routes(routes!(tiers::all_packages))
         .routes(routes!(premium::show, premium::grant, premium::revoke))
         .routes(routes!(flags::list))
         .routes(routes!(flags::overrides))

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use manifest::PackageName;
 use serde::Serialize;
+use url::Url;
 use utoipa::ToSchema;
 
 use super::App;
@@ -56,6 +57,18 @@ pub(super) struct ManifestView<'t> {
     limits: Vec<&'t str>,
     tiers: Vec<TierView<'t>>,
     digest: String,
+    /// Where boxes install from, and publishers publish to.
+    #[schema(value_type = String)]
+    registry_url: &'t Url,
+}
+
+/// Every package of the manifest.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ManifestPackages<'t> {
+    digest: String,
+    #[schema(value_type = Vec<String>)]
+    packages: Vec<&'t PackageName>,
 }
 
 /// List the tiers, ascending.
@@ -104,8 +117,23 @@ pub(super) async fn manifest(
         limits: app.tiers.limits().collect(),
         tiers: views(&app),
         digest: app.tiers.digest().to_string(),
+        registry_url: &app.policy.registry_url,
     };
     shown(&answer)
+}
+
+/// List every package that the manifest declares, also those of no tier.
+#[utoipa::path(get, path = "/v1/manifest/packages", operation_id = "listManifestPackages",
+    tag = "tiers", security(("operator" = []), ("application" = [])),
+    responses((status = 200, body = ManifestPackages), ReadProblems))]
+pub(super) async fn all_packages(
+    State(app): State<App>,
+    _caller: Allowed<ReadTiers>,
+) -> Result<Response, Problem> {
+    shown(&ManifestPackages {
+        digest: app.tiers.digest().to_string(),
+        packages: app.tiers.packages().map(|package| package.name()).collect(),
+    })
 }
 
 fn views(app: &Operations) -> Vec<TierView<'_>> {

@@ -42,6 +42,24 @@ async fn the_latest_publish_that_carries_a_tag_has_it() {
 }
 
 #[tokio::test]
+async fn a_document_without_tags_moves_none() {
+    let world = World::new();
+    let publish = async |version: &str, tags: Value| {
+        let mut document = document("@acme/order", version);
+        document["dist-tags"] = tags;
+        assert_eq!(world.put("@acme/order", &document).await.status, 201);
+        world.clock.advance_seconds(1);
+        let path = "/-/package/@acme/order/dist-tags";
+        world.get(path, &world.basic()).await.json()
+    };
+    // The only version is the latest one whatever it says.
+    let tags = publish("1.0.0", json!({})).await;
+    assert_eq!(tags, json!({ "latest": "1.0.0" }));
+    let tags = publish("2.0.0", json!({})).await;
+    assert_eq!(tags, json!({ "latest": "1.0.0" }));
+}
+
+#[tokio::test]
 async fn a_document_that_its_tarball_does_not_bear_out_is_refused() {
     let world = World::new();
     let name = "@acme/order";
