@@ -19,19 +19,6 @@ pub fn print_on(text: &str) -> anyhow::Result<bool> {
     write(std::io::stdout().lock(), text).context("cannot write to standard output")
 }
 
-/// Prints a part of a result that may have no end. Whether anybody reads on.
-pub fn print_on(text: &str) -> anyhow::Result<bool> {
-    let mut output = std::io::stdout().lock();
-    match output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-    {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("cannot write to standard output"),
-    }
-}
-
 /// Says something beside the result.
 pub fn say(text: &str) -> anyhow::Result<()> {
     let said = write(std::io::stderr().lock(), &format!("{text}\n"));

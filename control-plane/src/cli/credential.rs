@@ -10,7 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use terminal::ask::confirm;
 use terminal::output::say;
-use terminal::{Exit, Failure, private_file};
+use terminal::private_file::Reserved;
+use terminal::{Exit, Failure};
 
 use super::remote::{Cell, Column, Remote, escaped, pages, with_reason};
 use super::when::When;
@@ -127,9 +128,11 @@ impl Create {
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        // What cannot be kept is not made.
+        let secret_file = self.secret_file.map(Reserved::new).transpose()?;
         let path = "/v1/credentials";
         let mut credential = remote.write(Method::POST, path, Some(body.into())).await?;
-        let Some(file) = self.secret_file else {
+        let Some(file) = secret_file else {
             let mut fields = FIELDS.to_vec();
             fields.push(("secret", Cell::At("/secret")));
             return remote.show(&credential, &fields);
@@ -138,8 +141,10 @@ impl Create {
         let secret = members.and_then(|members| members.remove("secret"));
         let secret = secret.as_ref().and_then(Value::as_str);
         let secret = secret.context("the answer has no secret")?;
-        private_file::write(&file, &format!("{secret}\n"))?;
-        say(&format!("the secret is in `{}`", file.display()))?;
+        let path = file.path().to_owned();
+        file.fill(&format!("{secret}\n"))
+            .context("the secret is lost; revoke the credential and create another")?;
+        say(&format!("the secret is in `{}`", path.display()))?;
         remote.show(&credential, FIELDS)
     }
 }

@@ -39,7 +39,7 @@ pub enum Log {
 
 /// What clap reads of [`Source`].
 #[derive(Args)]
-struct Flags {
+struct Where {
     #[command(flatten)]
     remote: Remote,
     #[command(flatten)]
@@ -48,11 +48,11 @@ struct Flags {
 
 impl Args for Source {
     fn augment_args(command: Command) -> Command {
-        Flags::augment_args(command)
+        Where::augment_args(command)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Flags::augment_args_for_update(command)
+        Where::augment_args_for_update(command)
     }
 }
 
@@ -65,7 +65,7 @@ impl FromArgMatches for Source {
         // Asked first: reading a value takes it out of the matches.
         let here = Named::any(matches, &HERE);
         let there = Named::any(matches, &THERE);
-        let Flags { remote, given } = Flags::from_arg_matches_mut(matches)?;
+        let Where { remote, given } = Where::from_arg_matches_mut(matches)?;
         Ok(Self {
             given,
             remote,

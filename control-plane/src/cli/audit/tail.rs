@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
-use terminal::output::{print_on, say};
+use terminal::output::{plain, print_on, say};
 use terminal::{ControlPlane, Exit};
 
 use crate::cli::remote::Remote;
@@ -201,18 +201,6 @@ fn line(row: &Value) -> String {
     }
 }
 
-/// What callers wrote cannot steer the terminal that shows it, nor end a line.
-fn plain(text: &str) -> String {
-    let plain = |letter: char| {
-        if letter.is_control() {
-            letter.escape_default().collect::<String>()
-        } else {
-            letter.to_string()
-        }
-    };
-    text.chars().map(plain).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -225,7 +213,7 @@ mod tests {
             "action": "license.suspend", "subject": "lic_1\n", "reason": "a\u{1b}[2J b" });
         assert_eq!(
             line(&row),
-            "     7  2026-11-27T12:00:00Z  cred_1  license.suspend  lic_1\\n  (a\\u{1b}[2J b)"
+            "     7  2026-11-27T12:00:00Z  cred_1  license.suspend  lic_1\u{fffd}  (a\u{fffd}[2J b)"
         );
     }
 }
