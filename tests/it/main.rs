@@ -41,6 +41,8 @@ mod narrowing;
 mod ofrep;
 mod open_feature;
 mod openapi;
+mod operator_licenses;
+mod operator_login;
 mod outage;
 mod potter;
 mod premium;

@@ -87,7 +87,7 @@ impl Login {
         if kind != "operator" {
             let text = format!("this is the token of a credential for a {kind}, not an operator's");
             return Err(Failure::new(Exit::NotAllowed, text)
-                .hint("`tollgate credential create --kind operator` makes one")
+                .hint("`tollgate credential create operator --name NAME` makes one")
                 .into());
         }
         let name = plain(at("/name").unwrap_or("-"));
