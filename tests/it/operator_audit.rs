@@ -114,7 +114,8 @@ async fn an_export_goes_on_where_it_ended() {
         let rows = sequences(&all.out);
         let last = *rows.last().unwrap();
         assert_eq!(rows, (1..=last).collect::<Vec<_>>());
-        let after = [&export[..], &["--after", &(last - 1).to_string()]].concat();
+        let before = (last - 1).to_string();
+        let after = [&export[..], &["--after", &before]].concat();
         assert_eq!(sequences(&operator.must(&after).await), [last]);
 
         let file = operator.path("log.jsonl");
