@@ -239,8 +239,7 @@ async fn which_log_is_read_is_told_and_never_guessed_between_two() {
     let data = Path::new(&data).to_str().unwrap();
     let here = ["audit", "verify", "--data", data];
     let told = operator.run(&here).await;
-    assert_eq!(told.code, 0, "{}", told.err);
-    assert!(told.err.contains("the data directory"), "{}", told.err);
+    assert_eq!((told.code, &*told.err), (0, ""));
     assert_eq!(operator.json(&here).await["whole"], true);
     // Without a profile, the data directory is meant, as ever.
     let told = operator.run(&["audit", "verify"]).await;

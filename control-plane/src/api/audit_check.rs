@@ -91,7 +91,7 @@ pub(super) async fn verify(
     let mut check: Check = Box::pin(check(app, noted, permit));
     match tokio::time::timeout(BEAT, &mut check).await {
         Ok(found) => shown(&found?),
-        Err(_) => Ok(slowly(check)),
+        Err(_) => Ok(slowly(check, BEAT)),
     }
 }
 
@@ -126,10 +126,10 @@ impl VerifiedView {
 
 /// Blanks, then the answer. A fault breaks the answer off: what was begun can be no problem any
 /// more.
-fn slowly(check: Check) -> Response {
-    let blanks = stream::unfold(Some(check), async |check| {
+fn slowly(check: Check, beat: Duration) -> Response {
+    let blanks = stream::unfold(Some(check), async move |check| {
         let mut check = check?;
-        match tokio::time::timeout(BEAT, &mut check).await {
+        match tokio::time::timeout(beat, &mut check).await {
             Err(_) => Some((Ok(" ".to_owned()), Some(check))),
             Ok(Ok(found)) => Some((Ok(serde_json::json!(found).to_string()), None)),
             Ok(Err(fault)) => {
@@ -156,4 +156,38 @@ fn heads(text: Option<&str>) -> Result<Vec<Head>, Problem> {
         )));
     }
     Ok(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_takes_long_begins_with_blanks() {
+        let (done, wait) = oneshot::channel();
+        let check: Check = Box::pin(async { wait.await.unwrap() });
+        let answer = slowly(check, Duration::from_millis(1));
+        let mut parts = answer.into_body().into_data_stream();
+        assert_eq!(parts.next().await.unwrap().unwrap(), " ");
+        let found = Ok(VerifiedView::of(&Ok(Head::start())));
+        assert!(done.send(found).is_ok());
+        let mut text = Vec::new();
+        while let Some(part) = parts.next().await {
+            text.extend(part.unwrap());
+        }
+        let answer: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(answer["whole"], true);
+    }
+
+    #[tokio::test]
+    async fn a_fault_breaks_the_answer_off() {
+        let fault = StoreError::Database(sqlx::Error::PoolClosed);
+        let check: Check = Box::pin(async { Err(fault) });
+        let mut parts = slowly(check, BEAT).into_body().into_data_stream();
+        assert!(parts.next().await.unwrap().is_err());
+        assert!(parts.next().await.is_none());
+    }
 }

@@ -47,7 +47,7 @@ pub enum Audit {
     /// `--profile` names a control plane, `--data`, `--database-url` or `--config` a database at
     /// hand. An option counts before a variable; where neither is given, the current profile's
     /// control plane is asked, and without a profile the data directory is read. Standard error says
-    /// which log it was.
+    /// which log it was, where another one could have been meant.
     ///
     /// A control plane reads its whole log; the end that it tells is noted beside the profiles, and
     /// must be in the log at the next check, which shows when the log was cut. A database is read

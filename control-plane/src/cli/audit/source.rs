@@ -99,7 +99,7 @@ impl Source {
         self.remote.json
     }
 
-    /// The log that is meant, which is said on standard error.
+    /// The log that is meant, which is said on standard error where another one could be.
     pub fn log(self) -> anyhow::Result<Log> {
         if is_there(self.here, self.there)? {
             let control_plane = self.remote.control_plane()?;
@@ -107,6 +107,10 @@ impl Source {
             return Ok(Log::There(control_plane));
         }
         let config = self.given.load()?.0;
+        // Without a profile there is no other log that could be meant.
+        if !Profiles::load().is_ok_and(|profiles| profiles.current.is_some()) {
+            return Ok(Log::Here(Box::new(config)));
+        }
         let text = if config.database_url.is_some() {
             "the audit log in the database of `database-url`".to_owned()
         } else {
