@@ -82,7 +82,8 @@ impl Problem {
             let text = error.get(name).and_then(Value::as_str);
             plain(text.unwrap_or("-"))
         };
-        let errors = self.errors.iter();
+        // Of a single one, the sentence tells all.
+        let errors = self.errors.iter().filter(|_| self.errors.len() > 1);
         let mut lines: Vec<String> = errors
             .map(|error| format!("{}: {}", text(error, "field"), text(error, "message")))
             .collect();

@@ -456,16 +456,18 @@ fn told(report: &Value, dry_run: bool) -> String {
     let rows = rows.map(Vec::as_slice).unwrap_or_default();
     let number = |name| report.get(name).and_then(Value::as_u64).unwrap_or(0);
     let done = if dry_run { "would be issued" } else { "issued" };
-    let table = rows_table(
-        rows,
-        &[
-            ("LINE", Cell::At("/line")),
-            ("CUSTOMER", Cell::At("/license/customerId")),
-            ("LICENSE", Cell::At("/license/id")),
-            ("TIER", Cell::At("/license/tier")),
-            ("REFUSED", Cell::Of(why_refused)),
-        ],
-    );
+    let mut columns = vec![
+        ("LINE", Cell::At("/line")),
+        ("CUSTOMER", Cell::At("/license/customerId")),
+        ("LICENSE", Cell::At("/license/id")),
+        ("TIER", Cell::At("/license/tier")),
+        ("REFUSED", Cell::Of(why_refused)),
+    ];
+    if dry_run {
+        // Its ids are taken back with all the rest.
+        columns.retain(|(heading, _)| *heading != "LICENSE");
+    }
+    let table = rows_table(rows, &columns);
     let (issued, refused) = (number("issued"), number("refused"));
     format!("{table}{issued} {done}, {refused} refused\n")
 }
@@ -541,11 +543,24 @@ pub(super) fn seats(license: &Value) -> String {
     }
 }
 
-/// Seconds as days, hours and so on.
+/// Seconds as days of 24 hours, hours and so on, as `--grace` and `--lease` take them.
 fn span(license: &Value, at: &str) -> String {
     match license.pointer(at).and_then(Value::as_i64) {
         None | Some(0) => "-".to_owned(),
-        Some(seconds) => format!("{:#}", jiff::SignedDuration::from_secs(seconds)),
+        Some(seconds) => {
+            let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3600 % 24, seconds / 86_400);
+            let parts = [
+                (days, "d"),
+                (hours, "h"),
+                (minutes, "m"),
+                (seconds % 60, "s"),
+            ];
+            let parts = parts.into_iter().filter(|(number, _)| *number != 0);
+            let parts: Vec<String> = parts
+                .map(|(number, unit)| format!("{number}{unit}"))
+                .collect();
+            parts.join(" ")
+        }
     }
 }
 
