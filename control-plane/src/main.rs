@@ -56,7 +56,7 @@ enum Command {
     /// Says first what would be lost. The database that was there is kept beside, under a dated
     /// name. Gates follow the restored one.
     Restore(Box<cli::Restore>),
-    /// Check, print and export the audit log
+    /// Follow, check, print and export the audit log
     #[command(subcommand)]
     Audit(cli::Audit),
     /// Keep a control plane's address and a token for it, for the commands that ask one

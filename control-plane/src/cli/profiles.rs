@@ -118,6 +118,11 @@ fn no_profile(name: &str) -> anyhow::Error {
         .into()
 }
 
+/// Where something is kept that belongs to the profiles; none where there is no place for them.
+pub fn beside(name: &str) -> Option<PathBuf> {
+    Some(path()?.with_file_name(name))
+}
+
 /// The file, where there is a place for it (XDG base directories).
 fn path() -> Option<PathBuf> {
     let given = |name| {
