@@ -127,8 +127,8 @@ impl VerifiedView {
 /// Blanks, then the answer. A fault breaks the answer off: what was begun can be no problem any
 /// more.
 fn slowly(check: Check, beat: Duration) -> Response {
-    let blanks = stream::unfold(Some(check), async move |check| {
-        let mut check = check?;
+    let blanks = stream::unfold(Some(check), move |check| async move {
+        let mut check: Check = check?;
         match tokio::time::timeout(beat, &mut check).await {
             Err(_) => Some((Ok(" ".to_owned()), Some(check))),
             Ok(Ok(found)) => Some((Ok(serde_json::json!(found).to_string()), None)),
