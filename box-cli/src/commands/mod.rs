@@ -2,6 +2,8 @@
 
 pub mod activate;
 pub mod deactivate;
+pub mod exec;
+pub mod install;
 pub mod packages;
 pub mod renew;
 pub mod request;
