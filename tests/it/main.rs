@@ -18,6 +18,8 @@ mod backup;
 mod bad_input;
 mod behaviours;
 mod billing;
+mod box_files;
+mod box_life;
 mod boxes;
 mod clients;
 mod commands;

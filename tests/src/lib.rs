@@ -11,6 +11,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod box_cli;
 pub mod bucket;
 pub mod client;
 pub mod home;
@@ -26,6 +27,7 @@ pub mod sql;
 pub mod stripe;
 pub mod workshop;
 
+pub use box_cli::BoxCli;
 pub use client::{Client, Project};
 pub use ledger::Ledger;
 pub use npm::{Npm, NpmOutput};
