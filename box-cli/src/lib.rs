@@ -15,6 +15,7 @@ pub mod box_json;
 pub mod child;
 pub mod commands;
 pub mod credentials;
+pub mod doctor;
 pub mod files;
 pub mod fingerprint;
 pub mod manager;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use box_cli::commands::{
-    activate, deactivate, exec, install, packages, renew, request, status, token, watch,
+    activate, deactivate, doctor, exec, install, packages, renew, request, status, token, watch,
 };
 use box_cli::project::Project;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -59,6 +59,11 @@ enum Command {
     Watch(watch::Watch),
     /// List what may be installed
     Packages(packages::Packages),
+    /// Look whether packages can be installed here, and say what to do if not
+    ///
+    /// Looks at the control plane, the gate, TLS, the clock, files, settings and the token, and
+    /// downloads a package. It changes nothing. Ends with 1 when a check failed.
+    Doctor(doctor::Doctor),
     /// Free the seat and take out what the activation left
     ///
     /// Other lines of .npmrc and other members of box.json stay.
@@ -91,6 +96,7 @@ async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
         Command::Update(command) => command.run(project).await,
         Command::Watch(command) => command.run(project).await,
         Command::Packages(command) => command.run(project).await,
+        Command::Doctor(command) => command.run(project).await,
         Command::Deactivate(command) => command.run(project).await,
         Command::Completions(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
         Command::Man(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),

@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod deactivate;
+pub mod doctor;
 pub mod exec;
 pub mod install;
 pub mod packages;
