@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 use manifest::PackageName;
 use terminal::private_file;
+use url::Url;
 
 use crate::box_json::{self, BoxJson};
 use crate::credentials::{self, Credentials};
@@ -17,7 +18,8 @@ use crate::fingerprint;
 use crate::npmrc;
 use crate::project::Project;
 
-const NPMRC: &str = ".npmrc";
+/// The file's name.
+pub const NPMRC: &str = ".npmrc";
 const GITIGNORE: &str = ".gitignore";
 /// What git must not take: each line, and other lines that say the same.
 const SECRETS: [(&str, &[&str]); 2] = [
@@ -136,7 +138,7 @@ impl fmt::Display for Unwritable {
 impl std::error::Error for Unwritable {}
 
 /// What npm is told: the gate for each scope, and the token for the gate.
-fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
+pub fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
     let (registry, token_key) = registry(credentials);
     let packages = credentials.packages.iter();
     let scopes: BTreeSet<&str> = packages.filter_map(PackageName::scope).collect();
@@ -150,11 +152,16 @@ fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
 
 /// The registry as npm spells it, and the key of its token.
 fn registry(credentials: &Credentials) -> (String, String) {
-    let registry = credentials.registry_url.as_str();
-    let registry = format!("{}/", registry.trim_end_matches('/'));
+    let url = &credentials.registry_url;
+    let registry = format!("{}/", url.as_str().trim_end_matches('/'));
+    (registry, token_key(url))
+}
+
+/// The key of a registry's token.
+pub fn token_key(registry: &Url) -> String {
+    let registry = registry.as_str().trim_end_matches('/');
     let place = registry.split_once(':').map_or("", |(_, place)| place);
-    let token_key = format!("{place}:_authToken");
-    (registry, token_key)
+    format!("{place}/:_authToken")
 }
 
 /// The keys in an `.npmrc` that an activation set. A scope that points elsewhere by now is

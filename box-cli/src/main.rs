@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use box_cli::commands::{activate, deactivate, packages, renew, request, status, token, watch};
+use box_cli::commands::{
+    activate, deactivate, doctor, exec, install, packages, renew, request, status, token, watch,
+};
 use box_cli::project::Project;
 use clap::{CommandFactory, Parser, Subcommand};
 use terminal::manual::{Completions, ManPages};
@@ -42,10 +44,26 @@ enum Command {
     Request(request::Request),
     /// Print a token that is good, renewed if it is due
     Token(token::Token),
+    /// Run a command with a fresh token in its environment
+    ///
+    /// The command takes this one's place: terminal, signals and exit code are its own. The token
+    /// is in `BOX_TOKEN`, and where npm and pnpm look for it.
+    Exec(exec::Exec),
+    /// Install with the project's package manager and a fresh token
+    ///
+    /// Without arguments, what package.json says; with names, these as well.
+    Install(install::Install),
+    /// Update with the project's package manager and a fresh token
+    Update(install::Update),
     /// Renew in time until a signal ends it
     Watch(watch::Watch),
     /// List what may be installed
     Packages(packages::Packages),
+    /// Look whether packages can be installed here, and say what to do if not
+    ///
+    /// Looks at the control plane, the gate, TLS, the clock, files, settings and the token, and
+    /// downloads a package. It changes nothing. Ends with 1 when a check failed.
+    Doctor(doctor::Doctor),
     /// Free the seat and take out what the activation left
     ///
     /// Other lines of .npmrc and other members of box.json stay.
@@ -73,8 +91,12 @@ async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
         Command::Renew(command) => command.run(project).await,
         Command::Request(command) => command.run(project).await,
         Command::Token(command) => command.run(project).await,
+        Command::Exec(command) => command.run(project).await,
+        Command::Install(command) => command.run(project).await,
+        Command::Update(command) => command.run(project).await,
         Command::Watch(command) => command.run(project).await,
         Command::Packages(command) => command.run(project).await,
+        Command::Doctor(command) => command.run(project).await,
         Command::Deactivate(command) => command.run(project).await,
         Command::Completions(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
         Command::Man(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),

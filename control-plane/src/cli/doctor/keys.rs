@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use terminal::ControlPlane;
 use terminal::checks::Check;
+use terminal::reach::length;
 
-use super::{ask, day, length};
+use super::{ask, day};
 
 const NAME: &str = "signing keys";
 /// A schedule that is over by so much is not kept.

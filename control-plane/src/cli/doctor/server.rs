@@ -5,15 +5,10 @@ use reqwest::Method;
 use serde_json::Value;
 use terminal::checks::{Check, Checks};
 use terminal::control_plane::date;
+use terminal::reach::{self, chain, length};
 use terminal::{ControlPlane, Unanswered};
-use url::{Host, Url};
 
-use super::{ask, chain, length};
-
-/// A clock may be off by so much: answers take time, and tell theirs to the second.
-const CLOCK_GOOD: SignedDuration = SignedDuration::from_secs(30);
-/// Beyond this, times that are written down here are wrong ones there.
-const CLOCK_BAD: SignedDuration = SignedDuration::from_mins(5);
+use super::ask;
 
 /// An operator token that ends within so long is told of.
 const TOKEN_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -33,8 +28,8 @@ pub(super) async fn look(
         }
     };
     checks.push(Check::ok("server", format!("answers at {url}")));
-    checks.push(transport("tls", url));
-    checks.push(clock(date(&answer), now));
+    checks.push(reach::transport("tls", url));
+    checks.push(reach::clock(date(&answer), now));
     checks.push(version(control_plane).await);
     checks.push(
         match control_plane.send(Method::GET, "/readyz", None).await {
@@ -58,45 +53,6 @@ fn unreachable(error: &Unanswered) -> Check {
     let fix =
         "is `tollgate serve` running there, and is that its address? `--server URL` names another";
     Check::failed("server", told, fix)
-}
-
-/// How requests travel.
-pub(super) fn transport(name: &'static str, url: &str) -> Check {
-    let Ok(url) = url.parse::<Url>() else {
-        return Check::skipped(name, "the address is none");
-    };
-    let on_this_machine = match url.host() {
-        Some(Host::Domain(domain)) => domain == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "https" {
-        Check::ok(name, "its certificate verifies")
-    } else if on_this_machine {
-        Check::skipped(name, "plain HTTP, on this machine")
-    } else {
-        let fix = "give the server a certificate, or put a TLS proxy in front of it";
-        Check::warning(name, "tokens travel unencrypted", fix)
-    }
-}
-
-fn clock(theirs: Option<Timestamp>, ours: Timestamp) -> Check {
-    let Some(theirs) = theirs else {
-        return Check::skipped("clock", "the server does not tell its time");
-    };
-    let ahead = ours.duration_since(theirs);
-    let seen = match ahead.abs() {
-        off if off <= CLOCK_GOOD => return Check::ok("clock", "agrees with the server's"),
-        off if ahead.is_positive() => format!("{} ahead of the server's", length(off)),
-        off => format!("{} behind the server's", length(off)),
-    };
-    let fix = "let both machines take their time from the network (NTP)";
-    if ahead.abs() > CLOCK_BAD {
-        Check::failed("clock", seen, fix)
-    } else {
-        Check::warning("clock", seen, fix)
-    }
 }
 
 async fn version(control_plane: &ControlPlane) -> Check {
@@ -141,45 +97,5 @@ pub(super) async fn token(control_plane: &ControlPlane, now: Timestamp) -> Check
             "make another: `tollgate credential create`, then `tollgate login`",
         ),
         _ => Check::ok(NAME, who),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use terminal::checks::State;
-
-    use super::*;
-
-    #[test]
-    fn a_clock_is_judged_by_how_far_it_is_off() {
-        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
-        let seen = |seconds| {
-            let theirs = now + SignedDuration::from_secs(seconds);
-            let check = clock(Some(theirs), now);
-            (check.state, check.seen)
-        };
-        assert_eq!(seen(30).0, State::Ok);
-        assert_eq!(
-            seen(-31),
-            (State::Warning, "31 s ahead of the server's".to_owned())
-        );
-        assert_eq!(
-            seen(3_700),
-            (State::Failed, "1 h 1 min behind the server's".to_owned())
-        );
-        assert_eq!(clock(None, now).state, State::Skipped);
-    }
-
-    #[test]
-    fn only_what_leaves_the_machine_must_be_encrypted() {
-        for (url, state) in [
-            ("https://tollgate.example", State::Ok),
-            ("http://127.0.0.1:7400", State::Skipped),
-            ("http://[::1]:7400", State::Skipped),
-            ("http://localhost", State::Skipped),
-            ("http://tollgate.example", State::Warning),
-        ] {
-            assert_eq!(transport("tls", url).state, state, "{url}");
-        }
     }
 }
