@@ -244,6 +244,7 @@ impl Rule {
         decided.map_err(|none| match none {
             NoView::Missing => Refusal::NoSnapshot,
             NoView::Stale => Refusal::StaleSnapshot,
+            NoView::BundleEnded => Refusal::BundleEnded,
         })
     }
 

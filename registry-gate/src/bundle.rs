@@ -16,6 +16,7 @@ mod unpack;
 use std::io;
 
 use activation_token::{KeyError, Untrusted};
+use jiff::Timestamp;
 use manifest::PackageName;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::follow::KeptError;
 use crate::route::parse_version;
 
 pub use layout::{Layout, Wanted};
-pub use unpack::{Opened, open};
+pub use unpack::{Opened, Terms, open};
 
 const ROOT_KEY: &str = "root-key.json";
 const HEAD: &str = "bundle.jws";
@@ -81,6 +82,20 @@ pub enum BundleError {
     /// What is kept in the data directory cannot be used.
     #[error(transparent)]
     Kept(#[from] KeptError),
+    /// Another gate serves a bundle from the same data directory.
+    #[error("another gate holds `{0}`; give each gate a data directory of its own")]
+    InUse(String),
+    /// A newer bundle was served before.
+    #[error(
+        "the bundle was made at {created_at}, and one of {newest} was served before, which may know \
+         of more that was taken back; `--allow-older-bundle` serves it all the same"
+    )]
+    Older {
+        /// When this one was made.
+        created_at: Timestamp,
+        /// When the newest was made.
+        newest: Timestamp,
+    },
     /// The bundle tells a root key that is none.
     #[error("the root key in the bundle cannot be used")]
     RootKey(#[source] KeyError),

@@ -11,6 +11,7 @@ use activation_token::clock::SystemClock;
 use anyhow::Context;
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use registry_gate::bundle::Terms;
 use registry_gate::reach::Reach;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
 use registry_gate::{
@@ -51,6 +52,9 @@ struct Options {
         ]
     )]
     bundle: Option<PathBuf>,
+    /// Serve the bundle even if a newer one was served from this data directory before.
+    #[arg(long, requires = "bundle")]
+    allow_older_bundle: bool,
     /// A file with the gate token (`tgg_…`), or the token itself in `TOLLGATE_GATE_TOKEN`.
     #[arg(long, env = "TOLLGATE_GATE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -223,7 +227,10 @@ async fn main() -> anyhow::Result<()> {
     let source = match (&options.bundle, options.control_plane) {
         (Some(bundle), _) => Source::bundle(
             bundle,
-            options.root_key.as_deref().map(root_key).transpose()?,
+            Terms {
+                root_key: options.root_key.as_deref().map(root_key).transpose()?,
+                may_be_older: options.allow_older_bundle,
+            },
             &options.data,
             &mut config,
         )?,

@@ -116,6 +116,8 @@ pub(crate) enum Refusal {
     NoSnapshot,
     #[error("this registry has not heard from its control plane for too long; try again later")]
     StaleSnapshot,
+    #[error("this registry's bundle has ended; ask your vendor for a new one")]
+    BundleEnded,
     #[error("this registry has not heard of your token's packages yet; try again shortly")]
     SnapshotBehind,
     #[error("this registry is about to stop; another one serves on")]
@@ -190,6 +192,7 @@ impl Refusal {
             Self::UpstreamIntegrity => (StatusCode::BAD_GATEWAY, "upstream_integrity"),
             Self::NoSnapshot => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_missing"),
             Self::StaleSnapshot => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_stale"),
+            Self::BundleEnded => (StatusCode::SERVICE_UNAVAILABLE, "bundle_ended"),
             Self::SnapshotBehind => (StatusCode::SERVICE_UNAVAILABLE, "snapshot_behind"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         }

@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activation_token::Key;
 use activation_token::clock::{Clock, SystemClock};
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use registry_gate::bundle::{self, Opened};
+use registry_gate::bundle::{self, Opened, Terms};
 use registry_gate::{
     DownloadKeeper, Downloads, Follower, FollowerConfig, GateConfig, SnapshotSender,
 };
@@ -50,12 +49,12 @@ impl Source {
     /// Checks the bundle and has the gate serve what is in it.
     pub(crate) fn bundle(
         bundle: &Path,
-        root: Option<Key>,
+        terms: Terms,
         data: &Path,
         config: &mut GateConfig,
     ) -> anyhow::Result<Self> {
         let shown = bundle.display();
-        let opened = bundle::open(bundle, root, data, SystemClock.now())
+        let opened = bundle::open(bundle, terms, data, SystemClock.now())
             .with_context(|| format!("cannot serve `{shown}`"))?;
         let head = &opened.head;
         if opened.trusts_anew {
@@ -102,10 +101,15 @@ impl Source {
             Self::Bundle(opened) => {
                 let ends = end(&opened);
                 sender
-                    .publish_offline(opened.head.snapshot)
+                    .publish_offline(opened.head.snapshot.clone())
                     .context("the bundle's snapshot cannot be used")?;
                 Ok(Running {
-                    following: tokio::spawn(tell_of_the_end(ends)),
+                    // Goes on holding what is served.
+                    following: tokio::spawn(async move {
+                        tell_of_the_end(ends).await;
+                        std::future::pending::<()>().await;
+                        drop(opened);
+                    }),
                     keeping: None,
                 })
             }

@@ -30,6 +30,8 @@ pub(crate) struct View {
     fresh_until: Timestamp,
     scope: String,
     verifier: Verifier,
+    /// Whether it came with a bundle, so that nothing will come after it.
+    is_last: bool,
     keys: KeySet,
     /// Ascending.
     tiers: Vec<Tier>,
@@ -112,6 +114,7 @@ impl View {
                 .saturating_add(max_stale)
                 .unwrap_or(snapshot.issued_at),
             verifier: Verifier::new(snapshot.issuer, snapshot.audience, LEEWAY_SECONDS),
+            is_last: false,
             scope: snapshot.scope,
             keys,
             tiers,
@@ -123,10 +126,13 @@ impl View {
         })
     }
 
-    /// The same, for offline tokens and no others.
-    fn offline(self) -> Self {
-        let verifier = self.verifier.offline();
-        Self { verifier, ..self }
+    /// The same as it comes with a bundle: for offline tokens and no others.
+    fn of_bundle(self) -> Self {
+        Self {
+            verifier: self.verifier.offline(),
+            is_last: true,
+            ..self
+        }
     }
 
     /// The gated scope, with its `@`.
@@ -282,7 +288,7 @@ impl SnapshotSender {
 
     /// The same with the snapshot of a bundle: offline tokens count, and no others.
     pub fn publish_offline(&self, snapshot: Snapshot) -> Result<(), SnapshotError> {
-        self.put(View::compile(snapshot, &self.views.sets)?.offline())
+        self.put(View::compile(snapshot, &self.views.sets)?.of_bundle())
     }
 
     fn put(&self, view: View) -> Result<(), SnapshotError> {
@@ -334,6 +340,8 @@ pub(crate) enum NoView {
     Missing,
     /// The last one is too old.
     Stale,
+    /// It came with a bundle, which has ended.
+    BundleEnded,
 }
 
 impl Views {
@@ -363,6 +371,7 @@ impl Views {
     ) -> Result<T, NoView> {
         match &*self.0.view.load() {
             None => Err(NoView::Missing),
+            Some(view) if !view.is_fresh(now) && view.is_last => Err(NoView::BundleEnded),
             Some(view) if !view.is_fresh(now) => Err(NoView::Stale),
             Some(view) => Ok(decide(view)),
         }

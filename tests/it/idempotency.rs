@@ -81,6 +81,8 @@ async fn writes(plane: &Plane) -> Vec<Write> {
     let reason = json!({ "reason": "a test" });
     let (post, put, patch, delete) = (Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
     let by_key = |print: &str| json!({ "key": license["key"], "box": { "fingerprint": print } });
+    let tiers = tests::tiers(MANIFEST);
+    let basic = tiers.default_tier();
     let mut all = vec![
         Write::new(
             post.clone(),
@@ -119,6 +121,18 @@ async fn writes(plane: &Plane) -> Vec<Write> {
             &json!({ "request": {
                 "requestId": "r-1", "requestedAt": "2026-11-21T12:00:00Z", "fingerprint": "f-4",
             } }),
+        ),
+        Write::new(
+            post.clone(),
+            "/v1/licenses/{id}/bundles/prepare",
+            of("/bundles/prepare"),
+            &json!({}),
+        ),
+        Write::new(
+            post.clone(),
+            "/v1/licenses/{id}/bundles",
+            of("/bundles"),
+            &json!({ "contentsSha256": "0".repeat(64), "packagesDigest": basic.packages().digest() }),
         ),
         Write::new(
             post.clone(),

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use manifest::PackageName;
+use manifest::{PackageName, SetDigest};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +14,7 @@ use super::caller::{Allowed, WriteLicenses};
 use super::licenses::license_id;
 use super::problem::WriteProblems;
 use super::write::{Command, Halt};
-use crate::operations::{BundleSource, SignedBundle};
+use crate::operations::{BundleSource, NewBundle, SignedBundle};
 
 /// A bundle whose files are all known.
 #[derive(Deserialize, ToSchema)]
@@ -23,6 +23,9 @@ pub(super) struct BundleRequest {
     /// SHA-256 of its list of contents, in lower-case hex.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     contents_sha256: String,
+    /// `packagesDigest` of what it was made from.
+    #[schema(value_type = String)]
+    packages_digest: SetDigest,
     /// When a gate stops serving it: at most 400 days from now and not after the license. If not
     /// said, in 365 days or with the license.
     expires_at: Option<Timestamp>,
@@ -43,6 +46,9 @@ struct SourceView {
     /// What goes into the bundle.
     #[schema(value_type = Vec<String>)]
     packages: Vec<PackageName>,
+    /// To be told when the bundle is signed: it is refused where the license changed meanwhile.
+    #[schema(value_type = String)]
+    packages_digest: SetDigest,
     registry_url: String,
 }
 
@@ -102,15 +108,14 @@ pub(super) async fn sign(
     Path(id): Path<String>,
     command: Command<BundleRequest>,
 ) -> Result<Response, Halt> {
-    let BundleRequest {
-        contents_sha256,
-        expires_at,
-    } = command.body;
+    let new = NewBundle {
+        contents_sha256: command.body.contents_sha256,
+        packages: command.body.packages_digest,
+        expires_at: command.body.expires_at,
+    };
     let id = license_id(&id)?;
     let mut write = caller.write(&app, command.key).await?;
-    let signed = app
-        .sign_bundle(&mut write.tx, &write.by, &id, contents_sha256, expires_at)
-        .await?;
+    let signed = app.sign_bundle(&mut write.tx, &write.by, &id, new).await?;
     let root_key = serde_json::json!(app.root_key.public().to_jwk());
     write
         .answer(StatusCode::CREATED, signed, |signed| view(signed, root_key))
@@ -126,6 +131,7 @@ fn source_view(source: &BundleSource, registry_url: String) -> SourceView {
         customer_id: claims.customer_id.clone(),
         license_id: claims.license_id.clone(),
         packages: source.packages.iter().cloned().collect(),
+        packages_digest: source.packages.digest(),
         registry_url,
     }
 }

@@ -261,6 +261,7 @@ impl From<Refusal> for Problem {
             Refusal::LicenseRevoked
             | Refusal::LicenseSuspended
             | Refusal::LicenseExpired
+            | Refusal::LicenseChanged
             | Refusal::SwitchChanged
             | Refusal::LastAdmin
             | Refusal::CustomerTierBilled

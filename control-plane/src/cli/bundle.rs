@@ -13,6 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use manifest::PackageName;
 use registry_gate::bundle::{Layout, Wanted};
+use registry_gate::server::stop_signal;
 use reqwest::{Client, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -58,6 +59,7 @@ struct Source {
     token: String,
     expires_in: i64,
     packages: Vec<PackageName>,
+    packages_digest: String,
     registry_url: Url,
 }
 
@@ -76,14 +78,23 @@ struct Token {
 }
 
 impl Bundle {
-    /// Makes it.
+    /// Makes it. Whoever ends it on the way finds nothing of it.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let stop = stop_signal().context("cannot wait for signals")?;
+        tokio::select! {
+            ended = self.make() => ended,
+            () = stop => Err(Failure::new(Exit::Interrupted, "interrupted; nothing was written").into()),
+        }
+    }
+
+    async fn make(&self) -> anyhow::Result<ExitCode> {
         let source = self.prepare().await?;
         let (layout, missing) = self.gather(&source).await?;
         let contents = layout.contents()?;
         let path = format!("/v1/licenses/{}/bundles", escaped(&self.license));
         let body = json!({
             "contentsSha256": Layout::contents_sha256(&contents),
+            "packagesDigest": source.packages_digest,
             "expiresAt": self.expires_at.map(|When(at)| at),
         });
         let signed = self.remote.write(Method::POST, &path, Some(body)).await?;

@@ -90,6 +90,8 @@ pub enum Refusal {
     LicenseSuspended,
     /// The license has expired, and any grace is over.
     LicenseExpired,
+    /// The license covers other packages by now than those that were gathered.
+    LicenseChanged,
     /// No signing key can be added now.
     KeyNotAdded(RotationRefused),
     /// Nobody could make a credential any more.
@@ -182,6 +184,7 @@ impl Refusal {
             Self::LicenseRevoked => "license_revoked",
             Self::LicenseSuspended => "license_suspended",
             Self::LicenseExpired => "license_expired",
+            Self::LicenseChanged => "license_changed",
             Self::SigningKeyNotFound => "signing_key_not_found",
             Self::KeyNotAdded(RotationRefused::Pending { .. }) => "key_pending",
             Self::KeyNotAdded(RotationRefused::Known) => "key_known",
@@ -274,6 +277,9 @@ impl fmt::Display for Refusal {
             Self::LicenseExpired => {
                 f.write_str("this license has expired; move its `expiresAt` first")
             }
+            Self::LicenseChanged => f.write_str(
+                "this license covers other packages by now than those that were gathered; begin again",
+            ),
             Self::SigningKeyNotFound => f.write_str("there is no signing key with this id"),
             Self::KeyNotAdded(why) => why.fmt(f),
             Self::LastAdmin => f.write_str(

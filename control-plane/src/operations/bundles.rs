@@ -8,7 +8,7 @@ use activation_token::snapshot::{Publishers, Revocations, Snapshot, SnapshotTier
 use activation_token::{Claims, KeySet, OFFLINE_LIFE_SECONDS_MAX};
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
-use manifest::{PackageName, PackageSet};
+use manifest::{PackageName, PackageSet, SetDigest};
 
 use super::activate::dated;
 use super::sign_request::openly;
@@ -28,6 +28,17 @@ pub struct BundleSource {
     pub claims: Claims,
     /// The packages.
     pub packages: Arc<PackageSet>,
+}
+
+/// A bundle whose files are all known.
+#[derive(Debug, Clone)]
+pub struct NewBundle {
+    /// SHA-256 of its list of contents, in lower-case hex.
+    pub contents_sha256: String,
+    /// The packages that were gathered.
+    pub packages: SetDigest,
+    /// When it ends, if not in a year or with the license.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A bundle's head as it was signed.
@@ -77,19 +88,26 @@ impl Operations {
         Ok(tx.record(by, now, event, source).await?)
     }
 
-    /// Signs the head of a bundle with these contents (SHA-256, lower-case hex).
+    /// Signs the head of a bundle.
     pub async fn sign_bundle(
         &self,
         tx: &mut Tx,
         by: &Requester,
         id: &LicenseId,
-        contents_sha256: String,
-        expires_at: Option<Timestamp>,
+        new: NewBundle,
     ) -> Result<Recorded<SignedBundle>, Error> {
+        let NewBundle {
+            contents_sha256,
+            packages,
+            expires_at,
+        } = new;
         let now = self.clock.now();
         license_file::check_bundle(&contents_sha256, expires_at, now)?;
         let license = license(tx, id, now).await?;
         let effective = self.bundled(&license, now)?;
+        if effective.packages.digest() != packages {
+            return Err(Refusal::LicenseChanged.into());
+        }
         let from = dated(&license, now);
         let end = license_file::end(expires_at, from, license.tokens_end())
             .map_err(|error| Refusal::InvalidFields(vec![error]))?;
@@ -141,7 +159,7 @@ impl Operations {
         let alive_since = now.saturating_sub(life).unwrap_or(now);
         let mut licenses = licenses::narrowed(tx.link(), alive_since).await?;
         licenses.retain(|narrowed| narrowed.id == license.id.as_str());
-        let boxes = boxes::released(tx.link(), alive_since).await?;
+        let boxes = boxes::released(tx.link(), alive_since, Some(&license.id)).await?;
         Ok(Revocations { licenses, boxes })
     }
 

@@ -29,7 +29,7 @@ impl Operations {
         let alive_since = now.saturating_sub(reach).unwrap_or(now);
         let revocations = Revocations {
             licenses: licenses::narrowed(conn.link(), alive_since).await?,
-            boxes: boxes::released(conn.link(), alive_since).await?,
+            boxes: boxes::released(conn.link(), alive_since, None).await?,
         };
         let soon = now.saturating_add(WARNED_BEFORE).unwrap_or(now);
         let expiring = licenses::expiring(conn.link(), now, soon, EXPIRING_MAX).await?;

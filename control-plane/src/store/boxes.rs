@@ -26,8 +26,8 @@ const FORGET_SILENT: &str = "DELETE FROM boxes WHERE license_id = $1 AND last_se
     AND (offline_until IS NULL OR offline_until <= $3)";
 const INSERT_RELEASED: &str =
     "INSERT INTO released_boxes (id, license_id, released_at) VALUES ($1, $2, $3)";
-const RELEASED: &str =
-    "SELECT id, released_at FROM released_boxes WHERE released_at > $1 ORDER BY id";
+const RELEASED: &str = "SELECT id, released_at FROM released_boxes \
+    WHERE released_at > $1 AND ($2 IS NULL OR license_id = $2) ORDER BY id";
 
 row! {
     struct Row {
@@ -219,10 +219,15 @@ pub async fn release(
     Ok(())
 }
 
-/// Boxes that were released after a time, as gates are told of them.
-pub async fn released(link: Link<'_>, after: Timestamp) -> Result<Vec<BoxRevocation>, StoreError> {
+/// Boxes that were released after a time, of all licenses or of one, as gates are told of them.
+pub async fn released(
+    link: Link<'_>,
+    after: Timestamp,
+    license: Option<&LicenseId>,
+) -> Result<Vec<BoxRevocation>, StoreError> {
     let rows = on!(link, |c| sqlx::query_as::<_, (String, i64)>(RELEASED)
         .bind(after.as_microsecond())
+        .bind(license.map(LicenseId::as_str))
         .fetch_all(c)
         .await)?;
     rows.into_iter()

@@ -99,17 +99,26 @@ fn bundle(dir: &Path) -> Vec<u8> {
     bytes
 }
 
+fn terms(root_key: Option<Key>) -> Terms {
+    Terms {
+        root_key,
+        may_be_older: false,
+    }
+}
+
 /// Opens a bundle with these bytes in a data directory of its own; nothing stays of one that is
 /// refused.
-fn open_bytes(bytes: &[u8], root: Option<Key>) -> Result<Opened, BundleError> {
+fn open_bytes(bytes: &[u8], root_key: Option<Key>) -> Result<Opened, BundleError> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("b.tar");
     fs::write(&file, bytes).unwrap();
     let data = dir.path().join("data");
-    let opened = open(&file, root, &data, Timestamp::UNIX_EPOCH);
+    let opened = open(&file, terms(root_key), &data, Timestamp::UNIX_EPOCH);
     if opened.is_err() {
-        let left = fs::read_dir(data.join("bundles"));
-        assert_eq!(left.map_or(0, Iterator::count), 0, "something stays");
+        let left = fs::read_dir(data.join("bundles")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"], "something stays");
+        assert!(!data.join("root-key.json").exists(), "its key stays");
     }
     opened
 }
@@ -121,8 +130,8 @@ fn a_bundle_is_laid_out_as_a_store_and_read_once() {
     fs::write(&file, bundle(dir.path())).unwrap();
     assert!(!dir.path().join("parts").exists(), "the parts are gone");
     let data = dir.path().join("data");
-    let open = || open(&file, None, &data, Timestamp::UNIX_EPOCH).unwrap();
-    let opened = open();
+    let open = || open(&file, terms(None), &data, Timestamp::UNIX_EPOCH);
+    let opened = open().unwrap();
     assert!(opened.trusts_anew);
     assert_eq!(opened.head.customer_id, "corner-shop");
     let release = "packages/@acme/order/versions/1.1.0.json";
@@ -133,10 +142,23 @@ fn a_bundle_is_laid_out_as_a_store_and_read_once() {
     let blobs = fs::read_dir(opened.store_dir.join("blobs/sha512")).unwrap();
     assert_eq!(blobs.count(), 3);
 
+    assert!(matches!(open(), Err(BundleError::InUse(_))), "two serve it");
+
     // A second start takes what is there, and only the key that is kept now.
     fs::write(opened.store_dir.join("mark"), "").unwrap();
-    let again = open();
+    drop(opened);
+    let again = open().unwrap();
     assert!(!again.trusts_anew && again.store_dir.join("mark").exists());
+    drop(again);
+
+    // An older one is served only where that is meant.
+    fs::write(data.join("bundles/newest"), "1970-01-01T00:00:01Z").unwrap();
+    assert!(matches!(open(), Err(BundleError::Older { .. })));
+    let meant = Terms {
+        root_key: None,
+        may_be_older: true,
+    };
+    assert!(super::open(&file, meant, &data, Timestamp::UNIX_EPOCH).is_ok());
 }
 
 #[test]

@@ -14,11 +14,16 @@ use super::{
     BundleError, CONTENTS, CONTENTS_BYTES_MAX, Contents, File, HEAD, ROOT_KEY, is_of_store,
 };
 use crate::follow::Kept;
+use crate::whole_file;
 
 /// The longest root key that is read, in bytes.
 const ROOT_KEY_BYTES_MAX: u64 = 4096;
 /// Where bundles lie in the data directory, each under the hash of its contents.
 const BUNDLES: &str = "bundles";
+/// The file there that whoever serves one of them holds.
+const LOCK: &str = "lock";
+/// The file there that says when the newest was made.
+const NEWEST: &str = "newest";
 
 /// A bundle that was checked whole.
 #[derive(Debug)]
@@ -31,19 +36,31 @@ pub struct Opened {
     pub head: BundleHead,
     /// The store that it was laid into.
     pub store_dir: PathBuf,
+    /// Held for as long as the store is served: another bundle would take it away.
+    _lock: fs::File,
+}
+
+/// How a bundle is opened.
+#[derive(Debug)]
+pub struct Terms {
+    /// The root key that alone counts. Without one, the one that is kept in the data directory
+    /// counts, and without that the one in the bundle, which is then kept.
+    pub root_key: Option<Key>,
+    /// Whether a bundle may be older than the last one that was served from this directory. It
+    /// knows less of what was taken back.
+    pub may_be_older: bool,
 }
 
 /// Checks a bundle and lays it into the data directory. One that was laid there before is not
 /// read again behind its list of contents. Whatever is wrong with it, nothing of it stays.
-///
-/// Only what `root` signed counts. Without one, the root key that is kept in the data directory
-/// counts, and without that the one in the bundle, which is then kept.
 pub fn open(
     bundle: &Path,
-    root: Option<Key>,
+    terms: Terms,
     data: &Path,
     now: Timestamp,
 ) -> Result<Opened, BundleError> {
+    let bundles = data.join(BUNDLES);
+    let lock = lock(&bundles)?;
     let file = fs::File::open(bundle).map_err(|error| BundleError::file("read", bundle, error))?;
     let mut archive = tar::Archive::new(io::BufReader::new(file));
     let entries = archive.entries().map_err(BundleError::Archive)?;
@@ -51,8 +68,8 @@ pub fn open(
 
     let told = small(&mut entries, ROOT_KEY, ROOT_KEY_BYTES_MAX)?;
     let kept = Kept::open(data)?;
-    let known = match root {
-        Some(root) => Some(root),
+    let known = match terms.root_key {
+        Some(root_key) => Some(root_key),
         None => kept.root_key()?,
     };
     let trusts_anew = known.is_none();
@@ -71,33 +88,79 @@ pub fn open(
         .map_err(|error| BundleError::Contents(error.to_string()))?;
     contents.check()?;
 
-    let bundles = data.join(BUNDLES);
+    let newest = newest(&bundles)?;
+    if let Some(newest) = newest.filter(|newest| head.created_at < *newest)
+        && !terms.may_be_older
+    {
+        let created_at = head.created_at;
+        return Err(BundleError::Older { created_at, newest });
+    }
     let store_dir = bundles.join(&head.contents_sha256);
     let opened = Opened {
         root_key,
         trusts_anew,
         head,
         store_dir,
+        _lock: lock,
     };
+    if !opened.store_dir.is_dir() {
+        unpack(&mut entries, &contents.files, &bundles, &opened.store_dir)?;
+    }
+    // Only what was found whole is remembered.
+    let created_at = opened.head.created_at.to_string();
+    whole_file::replace(&bundles, NEWEST, ".newest", created_at.as_bytes())
+        .map_err(|error| BundleError::file("write", &bundles.join(NEWEST), error))?;
     if trusts_anew {
         kept.keep_root_key(&opened.root_key, now)?;
     }
-    if opened.store_dir.is_dir() {
-        return Ok(opened);
-    }
-    fs::create_dir_all(&bundles).map_err(|error| BundleError::file("make", &bundles, error))?;
+    Ok(opened)
+}
+
+/// Lays files into a store that is whole or not there.
+fn unpack<R: Read>(
+    entries: &mut tar::Entries<'_, R>,
+    files: &[File],
+    bundles: &Path,
+    store_dir: &Path,
+) -> Result<(), BundleError> {
     // What earlier bundles and starts that were cut short have left.
-    clear(&bundles)?;
+    clear(bundles)?;
     let beside = bundles.join(format!(".new-{}", std::process::id()));
-    let laid = lay(&mut entries, &contents.files, &beside).and_then(|()| {
-        fs::rename(&beside, &opened.store_dir)
-            .and_then(|()| fs::File::open(&bundles)?.sync_all())
-            .map_err(|error| BundleError::file("write", &opened.store_dir, error))
+    let laid = lay(entries, files, &beside).and_then(|()| {
+        fs::rename(&beside, store_dir)
+            .and_then(|()| fs::File::open(bundles)?.sync_all())
+            .map_err(|error| BundleError::file("write", store_dir, error))
     });
     if laid.is_err() {
         let _ = fs::remove_dir_all(&beside);
     }
-    laid.map(|()| opened)
+    laid
+}
+
+/// Makes the directory of bundles this process's own.
+fn lock(bundles: &Path) -> Result<fs::File, BundleError> {
+    let path = bundles.join(LOCK);
+    let failed = |error| BundleError::file("use", &path, error);
+    fs::create_dir_all(bundles).map_err(failed)?;
+    let file = fs::File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(BundleError::InUse(path.display().to_string())),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// When the last bundle was made that was served from here.
+fn newest(bundles: &Path) -> Result<Option<Timestamp>, BundleError> {
+    let path = bundles.join(NEWEST);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(BundleError::file("read", &path, error)),
+        Ok(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| BundleError::file("read", &path, io::ErrorKind::InvalidData.into())),
+    }
 }
 
 impl Contents {
@@ -217,7 +280,10 @@ fn copy(from: &mut impl Read, path: &Path) -> Result<String, BundleError> {
 fn clear(dir: &Path) -> Result<(), BundleError> {
     let clear = || {
         for entry in fs::read_dir(dir)? {
-            fs::remove_dir_all(entry?.path())?;
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
         Ok(())
     };
