@@ -120,3 +120,27 @@ impl BoxJson {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_others_stay_in_order_and_as_they_were_written() {
+        let text = r#"{ "b": [1,  2.50], "license": {"old": 1}, "a": "\u00e9" }"#;
+        let mut file = BoxJson::parse(text).unwrap();
+        assert!(file.deactivated() && !file.deactivated());
+        let expected = "{\n  \"b\": [1,  2.50],\n  \"a\": \"\\u00e9\"\n}\n";
+        assert_eq!(file.to_text().unwrap(), expected);
+        let again = BoxJson::parse(expected).unwrap();
+        assert_eq!(again.to_text().unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_and_nothing_is_one() {
+        for text in ["[]", "no", "{"] {
+            assert!(BoxJson::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(BoxJson::parse(" ").unwrap().to_text().unwrap(), "{}\n");
+    }
+}

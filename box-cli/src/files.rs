@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 use manifest::PackageName;
 use terminal::private_file;
+use url::Url;
 
 use crate::box_json::{self, BoxJson};
 use crate::credentials::{self, Credentials};
@@ -17,7 +18,8 @@ use crate::fingerprint;
 use crate::npmrc;
 use crate::project::Project;
 
-const NPMRC: &str = ".npmrc";
+/// The file's name.
+pub const NPMRC: &str = ".npmrc";
 const GITIGNORE: &str = ".gitignore";
 /// What git must not take: each line, and other lines that say the same.
 const SECRETS: [(&str, &[&str]); 2] = [
@@ -136,7 +138,7 @@ impl fmt::Display for Unwritable {
 impl std::error::Error for Unwritable {}
 
 /// What npm is told: the gate for each scope, and the token for the gate.
-fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
+pub fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
     let (registry, token_key) = registry(credentials);
     let packages = credentials.packages.iter();
     let scopes: BTreeSet<&str> = packages.filter_map(PackageName::scope).collect();
@@ -150,11 +152,16 @@ fn pairs(credentials: &Credentials) -> Vec<(String, String)> {
 
 /// The registry as npm spells it, and the key of its token.
 fn registry(credentials: &Credentials) -> (String, String) {
-    let registry = credentials.registry_url.as_str();
-    let registry = format!("{}/", registry.trim_end_matches('/'));
+    let url = &credentials.registry_url;
+    let registry = format!("{}/", url.as_str().trim_end_matches('/'));
+    (registry, token_key(url))
+}
+
+/// The key of a registry's token.
+pub fn token_key(registry: &Url) -> String {
+    let registry = registry.as_str().trim_end_matches('/');
     let place = registry.split_once(':').map_or("", |(_, place)| place);
-    let token_key = format!("{place}:_authToken");
-    (registry, token_key)
+    format!("{place}/:_authToken")
 }
 
 /// The keys in an `.npmrc` that an activation set. A scope that points elsewhere by now is
@@ -192,9 +199,23 @@ fn try_to_write_in(folder: &Path) -> std::io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Writes beside, then renames: a file of the project is never half there. It keeps its mode.
 fn write_public(project: &Project, name: &str, text: &str) -> anyhow::Result<()> {
     let path = project.path(name);
-    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
+    let beside = project.path(&format!("{name}.{}.new", std::process::id()));
+    let replace = || {
+        fs::write(&beside, text)?;
+        if let Ok(before) = fs::metadata(&path) {
+            fs::set_permissions(&beside, before.permissions())?;
+        }
+        fs::rename(&beside, &path)
+    };
+    let written: std::io::Result<()> = replace();
+    if written.is_err() {
+        // That it was not even made is fine.
+        let _ = fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
@@ -203,5 +224,19 @@ fn remove(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_ignores_each_secret_once() {
+        let both = ".box/credentials.json\n.npmrc\n";
+        assert_eq!(ignoring(""), both);
+        assert_eq!(ignoring(both), both);
+        assert_eq!(ignoring("/.box/\n dist"), "/.box/\n dist\n.npmrc\n");
+        assert_eq!(ignoring("!.npmrc"), format!("!.npmrc\n{both}"));
     }
 }

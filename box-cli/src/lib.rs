@@ -12,10 +12,13 @@
 
 pub mod activation;
 pub mod box_json;
+pub mod child;
 pub mod commands;
 pub mod credentials;
+pub mod doctor;
 pub mod files;
 pub mod fingerprint;
+pub mod manager;
 pub mod npmrc;
 pub mod offline;
 pub mod project;

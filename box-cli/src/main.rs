@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use box_cli::commands::{activate, deactivate, packages, renew, request, status, token, watch};
+use box_cli::commands::{
+    activate, deactivate, doctor, exec, install, packages, renew, request, status, token, watch,
+};
 use box_cli::project::Project;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use terminal::manual::{Completions, ManPages};
 
 /// Activate a license and install what it covers
 #[derive(Parser)]
@@ -41,14 +44,34 @@ enum Command {
     Request(request::Request),
     /// Print a token that is good, renewed if it is due
     Token(token::Token),
+    /// Run a command with a fresh token in its environment
+    ///
+    /// The command takes this one's place: terminal, signals and exit code are its own. The token
+    /// is in `BOX_TOKEN`, and where npm and pnpm look for it.
+    Exec(exec::Exec),
+    /// Install with the project's package manager and a fresh token
+    ///
+    /// Without arguments, what package.json says; with names, these as well.
+    Install(install::Install),
+    /// Update with the project's package manager and a fresh token
+    Update(install::Update),
     /// Renew in time until a signal ends it
     Watch(watch::Watch),
     /// List what may be installed
     Packages(packages::Packages),
+    /// Look whether packages can be installed here, and say what to do if not
+    ///
+    /// Looks at the control plane, the gate, TLS, the clock, files, settings and the token, and
+    /// downloads a package. It changes nothing. Ends with 1 when a check failed.
+    Doctor(doctor::Doctor),
     /// Free the seat and take out what the activation left
     ///
     /// Other lines of .npmrc and other members of box.json stay.
     Deactivate(deactivate::Deactivate),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write man pages, one for each subcommand
+    Man(ManPages),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -68,8 +91,25 @@ async fn run(command: Command, project: &Project) -> anyhow::Result<ExitCode> {
         Command::Renew(command) => command.run(project).await,
         Command::Request(command) => command.run(project).await,
         Command::Token(command) => command.run(project).await,
+        Command::Exec(command) => command.run(project).await,
+        Command::Install(command) => command.run(project).await,
+        Command::Update(command) => command.run(project).await,
         Command::Watch(command) => command.run(project).await,
         Command::Packages(command) => command.run(project).await,
+        Command::Doctor(command) => command.run(project).await,
         Command::Deactivate(command) => command.run(project).await,
+        Command::Completions(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_option_says_what_it_is_for() {
+        Cli::command().debug_assert();
+        assert_eq!(terminal::manual::faults(Cli::command()), [""; 0]);
     }
 }

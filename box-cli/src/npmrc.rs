@@ -1,7 +1,8 @@
 //! The project's `.npmrc`: our lines set or taken out, every other line left byte for byte.
 
 /// The text with `key=value` set for each pair: in place where the key stands first, else at the
-/// end. Where a key stands twice, its other lines go: the last would win.
+/// end, or before the first section, since npm looks into none. Where a key stands twice, its other
+/// lines go: the last would win.
 pub fn set(text: &str, pairs: &[(String, String)]) -> String {
     let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut missing: Vec<&(String, String)> = pairs.iter().collect();
@@ -16,13 +17,28 @@ pub fn set(text: &str, pairs: &[(String, String)]) -> String {
             out.push_str(&format_line(key, value, ending));
         }
     }
+    if missing.is_empty() {
+        return out;
+    }
+    let section = section(&out).unwrap_or(out.len());
+    let rest = out.split_off(section);
     if !out.is_empty() && !out.ends_with('\n') {
         out.push_str(ending);
     }
     for (key, value) in missing {
         out.push_str(&format_line(key, value, ending));
     }
-    out
+    out + &rest
+}
+
+/// Where the first section begins.
+fn section(text: &str) -> Option<usize> {
+    let mut at = 0;
+    text.split_inclusive('\n').find_map(|line| {
+        let start = at;
+        at += line.len();
+        line.trim_start().starts_with('[').then_some(start)
+    })
 }
 
 /// The text without the lines of these keys.
@@ -75,6 +91,14 @@ mod tests {
             "; mine\nfund=false\n\nloglevel=warn\n"
         );
         assert_eq!(get(text, "//gate/:_authToken"), Some("older"));
+    }
+
+    #[test]
+    fn what_is_set_stands_before_any_section() {
+        let set = set("fund=false\n[mine]\na=b\n", &pairs());
+        let expected =
+            "fund=false\n@acme:registry=http://gate/\n//gate/:_authToken=new\n[mine]\na=b\n";
+        assert_eq!(set, expected);
     }
 
     #[test]

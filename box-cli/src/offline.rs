@@ -36,7 +36,7 @@ const FINGERPRINT_VARIABLE: &str = "BOX_FINGERPRINT";
 
 /// Where a license file comes from, and what it is used with.
 #[derive(Debug)]
-pub struct From<'a> {
+pub struct FromFile<'a> {
     /// What the vendor handed over.
     pub file: &'a Path,
     /// The gate in the air gap, where it is named.
@@ -78,7 +78,10 @@ pub fn request(
     let request = LicenseRequest {
         request_id: request_id()?,
         requested_at: Timestamp::from_second(now.as_second()).unwrap_or(now),
-        fingerprint: fingerprint_of(project, given)?,
+        fingerprint: match given_fingerprint(given) {
+            Some(given) => given,
+            None => fingerprint::of(project)?,
+        },
         name,
         license_id,
     };
@@ -96,7 +99,7 @@ pub fn request(
 /// Activates from a license file.
 pub fn activate(
     project: &Project,
-    from: From<'_>,
+    from: FromFile<'_>,
     now: Timestamp,
     _turn: &Turn,
 ) -> anyhow::Result<Credentials> {
@@ -105,7 +108,7 @@ pub fn activate(
     let handed_over = read(from.file)?;
     let root = root_key(project, from.root_key, handed_over.root_key)?;
     let file = opened(&handed_over.license_file, &root)?;
-    let fingerprint = fingerprint_of(project, from.fingerprint)?;
+    let fingerprint = this_box(project, from.fingerprint)?;
     let held = known.as_ref().and_then(|known| held(known, &root.key));
     let seen_at = seen_at(known.as_ref(), held.as_ref(), &file);
     file.check(&fingerprint, now, seen_at)
@@ -169,7 +172,7 @@ pub fn checked(
     let root = root_key(project, None, None)?;
     let text = known.license_file.as_deref().unwrap_or_default();
     let file = opened(text, &root)?;
-    let fingerprint = fingerprint_of(project, given)?;
+    let fingerprint = this_box(project, given)?;
     let fits = file.check(&fingerprint, now, Some(known.clock_seen_at));
     fits.map_err(|error| unfit(&error))?;
     if now.duration_since(known.clock_seen_at) >= SEEN_EVERY {
@@ -228,7 +231,9 @@ fn held(known: &Credentials, root: &Key) -> Option<LicenseFile> {
 }
 
 fn note_clock(project: &Project, now: Timestamp) -> anyhow::Result<()> {
-    let _turn = project.take_turn()?;
+    let Some(_turn) = project.try_turn()? else {
+        return Ok(());
+    };
     let Some(known) = Credentials::load(project)? else {
         return Ok(());
     };
@@ -353,15 +358,20 @@ fn keep(root: &Root) -> anyhow::Result<()> {
     ))
 }
 
-/// What the box is known by. What it once activated with does not count: a file that is copied to
-/// another machine is not for that one.
-fn fingerprint_of(project: &Project, given: Option<&str>) -> anyhow::Result<String> {
+/// What this box is known by now. What it once activated with does not count: a file that is
+/// copied to another machine is not for that one.
+fn this_box(project: &Project, given: Option<&str>) -> anyhow::Result<String> {
+    match given_fingerprint(given) {
+        Some(given) => Ok(given),
+        None => fingerprint::known(project),
+    }
+}
+
+/// The fingerprint that is given. Not every command has an option for it.
+fn given_fingerprint(given: Option<&str>) -> Option<String> {
     let variable = std::env::var(FINGERPRINT_VARIABLE).ok();
     let given = given.map(ToOwned::to_owned).or(variable);
-    match given.filter(|given| !given.is_empty()) {
-        Some(given) => Ok(given),
-        None => fingerprint::of(project),
-    }
+    given.filter(|given| !given.is_empty())
 }
 
 fn requests(project: &Project) -> anyhow::Result<Vec<Made>> {

@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use terminal::{Exit, Failure};
 
 /// The file in `.box` that is locked.
 const LOCK: &str = "lock";
@@ -30,6 +31,10 @@ impl Project {
     /// `box.json`), else the current one.
     pub fn find(given: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(given) = given {
+            if !given.is_dir() {
+                let text = format!("there is no folder `{}`", given.display());
+                return Err(Failure::new(Exit::Usage, text).into());
+            }
             let root = given.to_owned();
             return Ok(Self { root });
         }

@@ -96,7 +96,7 @@ pub async fn fresh(project: &Project, given: &Given) -> anyhow::Result<Session> 
     let known = Credentials::load(project)?;
     match &known {
         Some(kept) if kept.license_file.is_some() && key.is_none() => {
-            return offline(project, given.fingerprint.as_deref(), kept.clone());
+            return offline(project, given.fingerprint(), kept.clone());
         }
         Some(kept) if given.is_met_by(kept, key.as_ref()) => {
             match renew(project, When::Due).await {
@@ -174,7 +174,7 @@ pub async fn preview(project: &Project, given: &Given) -> anyhow::Result<Session
         && known.license_file.is_some()
         && key.is_none()
     {
-        return offline(project, given.fingerprint.as_deref(), known.clone());
+        return offline(project, given.fingerprint(), known.clone());
     }
     let request = request(project, given, key, known.as_ref(), fingerprint::known)?;
     let activated = request.send().await?;
@@ -213,8 +213,8 @@ fn request(
         return Err(not_activated(project).into());
     };
     let control_plane = control_plane.ok_or_else(no_control_plane)?;
-    let fingerprint = match (&given.fingerprint, known) {
-        (Some(given), _) => given.clone(),
+    let fingerprint = match (given.fingerprint(), known) {
+        (Some(given), _) => given.to_owned(),
         (None, Some(known)) => known.fingerprint.clone(),
         (None, None) => fingerprint(project)?,
     };
@@ -249,6 +249,13 @@ impl Given {
         Ok(Some(SecretString::from(text.trim())))
     }
 
+    /// The fingerprint that is given; a variable that is set to nothing gives none.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint
+            .as_deref()
+            .filter(|given| !given.is_empty())
+    }
+
     /// Whether what is kept is of what is given.
     fn is_met_by(&self, known: &Credentials, key: Option<&SecretString>) -> bool {
         fn met<T: PartialEq + ?Sized>(given: Option<&T>, kept: Option<&T>) -> bool {
@@ -260,7 +267,7 @@ impl Given {
         ) && met(
             key.map(ExposeSecret::expose_secret),
             known.license_key.as_deref(),
-        ) && met(self.fingerprint.as_ref(), Some(&known.fingerprint))
+        ) && met(self.fingerprint(), Some(&known.fingerprint))
     }
 }
 

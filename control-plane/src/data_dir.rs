@@ -162,7 +162,8 @@ impl DataDir {
         self.path.join("operator-token")
     }
 
-    /// The key that snapshots are signed with; made at the first start.
+    /// The root key, which snapshots, license files and bundles are signed with; made at the first
+    /// start.
     pub fn root_key(&self, keys: Keys<'_>) -> anyhow::Result<SigningKey> {
         let path = self.path.join("root-key.pem");
         let protection = self.protection.as_ref();

@@ -14,7 +14,7 @@ use terminal::manual::{Completions, ManPages};
 
 /// License activation and package gating for vendors of self-hosted software
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "tollgate", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -73,6 +73,12 @@ enum Command {
     License(Box<cli::License>),
     /// List the boxes of a license and release one
     Box(cli::Boxes),
+    /// Pack all packages of a license into one signed file, for a gate without a network
+    ///
+    /// Reads them through the gate, checks each tarball against its release, and has the list of
+    /// contents signed. `registry-gate --bundle FILE` serves it to boxes that were activated from a
+    /// license file. It cannot be taken back before it ends.
+    Bundle(Box<cli::Bundle>),
     /// See and change what a customer may do: its tier, overrides and usage
     Customer(Box<cli::Customer>),
     /// Make users premium
@@ -124,6 +130,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Profile(command) => return command.run(),
         Command::License(command) => return command.run().await,
         Command::Box(command) => return command.run().await,
+        Command::Bundle(command) => return command.run().await,
         Command::Customer(command) => return command.run().await,
         Command::Premium(command) => return command.run().await,
         Command::Credential(command) => return command.run().await,

@@ -325,8 +325,8 @@ pub(crate) async fn open_database(config: &Config, data: &DataDir) -> anyhow::Re
         .with_context(|| format!("cannot open the database `{}`", file.display()))
 }
 
-/// The key that snapshots are signed with. Gates hold on to its public half, so it is made once in
-/// the life of a database, and not again where it is missing.
+/// The root key. Gates and boxes hold on to its public half, so it is made once in the life of a
+/// database, and not again where it is missing.
 async fn root_key(
     store: &Store,
     data: &DataDir,

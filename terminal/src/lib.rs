@@ -1,7 +1,7 @@
 //! What the box's and the operator's command line have in common: how they end ([`exit`]), print
 //! ([`output`]), ask ([`ask`]), show that they wait ([`progress`]), keep secrets in files
-//! ([`private_file`]), describe themselves ([`manual`]), say how all stands ([`checks`]), and talk
-//! to a control plane ([`control_plane`]).
+//! ([`private_file`]), describe themselves ([`manual`]), say how all stands ([`checks`]) and how a
+//! server is reached ([`reach`]), and talk to a control plane ([`control_plane`]).
 //!
 //! What must stay absent: any server, and what either command line is for.
 
@@ -13,6 +13,7 @@ pub mod manual;
 pub mod output;
 pub mod private_file;
 pub mod progress;
+pub mod reach;
 
 pub use control_plane::{ControlPlane, Unanswered};
 pub use exit::{Exit, Failure};

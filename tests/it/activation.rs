@@ -61,6 +61,10 @@ async fn pot_13_a_license_is_issued_read_and_activated() {
         assert_eq!(body["licenseId"], license["id"]);
         assert!(body["boxId"].as_str().unwrap().starts_with("box_"));
         assert_eq!(body["registryUrl"], "http://gate.example/");
+        assert_eq!(
+            (&body["licenseExpiresAt"], seats(body)),
+            (&json!("2026-12-24T00:00:00Z"), (1, json!(3)))
+        );
         let keys = plane.operations.key_set();
         let verifier = activation_token::Verifier::new("tollgate", "tollgate-gate", 0);
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
@@ -71,6 +75,42 @@ async fn pot_13_a_license_is_issued_read_and_activated() {
             panic!()
         };
         assert_eq!(json!(listed.iter().collect::<Vec<_>>()), packages);
+    }
+}
+
+/// How many seats are taken, and of how many, as an activation told.
+fn seats(body: &Value) -> (u64, Value) {
+    (
+        body["boxesUsed"].as_u64().unwrap(),
+        body["boxesLimit"].clone(),
+    )
+}
+
+#[tokio::test]
+async fn an_activation_tells_the_seats_and_the_end_of_the_license() {
+    for plane in Plane::on_each(MANIFEST).await {
+        let license = issue(&plane, json!({ "customerId": "c-1", "tier": "growth" })).await;
+        // Under the old name too, and without a box.
+        let body = json!({ "key": license["key"] });
+        let unnamed = plane.post("/license/activate", None, &body).await.body;
+        assert_eq!(seats(&unnamed), (0, Value::Null));
+        assert_eq!(unnamed["licenseExpiresAt"], Value::Null);
+
+        let license = issue(
+            &plane,
+            json!({ "customerId": "c-1", "tier": "basic", "leaseSeconds": 86400 }),
+        )
+        .await;
+        for (fingerprint, used) in [("f-1", 1), ("f-1", 1), ("f-2", 2), ("f-1", 2)] {
+            let body = activate(&plane, &license["key"], fingerprint).await.body;
+            assert_eq!(seats(&body), (used, json!(2)), "{fingerprint}");
+        }
+        // A lease that ran out is a seat that is taken anew.
+        plane.clock.advance_seconds(86400 - 10);
+        activate(&plane, &license["key"], "f-2").await;
+        plane.clock.advance_seconds(20);
+        let body = activate(&plane, &license["key"], "f-1").await.body;
+        assert_eq!(seats(&body), (2, json!(2)));
     }
 }
 

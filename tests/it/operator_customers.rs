@@ -54,9 +54,9 @@ async fn a_customer_gets_a_tier_and_gives_it_back_by_commands() {
 
         operator.must(&[&tier("release")[..], &why].concat()).await;
         assert_eq!(seen(&tollgate, path).await["source"], "default");
-        let last = seen(&tollgate, "/v1/audit?limit=1").await["entries"][0].clone();
+        let newest = seen(&tollgate, "/v1/audit?limit=1").await["entries"][0].clone();
         assert_eq!(
-            [&last["action"], &last["reason"]],
+            [&newest["action"], &newest["reason"]],
             ["customer.release_tier", "asked & paid"]
         );
         let told = operator.run(&tier("release")).await;
@@ -180,8 +180,8 @@ async fn premium_is_granted_shown_and_revoked_by_commands() {
         let told = operator.json(&revoke).await;
         assert_eq!(told["premium"], false);
         assert_eq!(seen(&tollgate, path).await["premium"], false);
-        let last = seen(&tollgate, "/v1/audit?limit=1").await["entries"][0].clone();
-        assert_eq!(last["reason"], "returned");
+        let newest = seen(&tollgate, "/v1/audit?limit=1").await["entries"][0].clone();
+        assert_eq!(newest["reason"], "returned");
         assert_eq!(operator.run(&revoke).await.code, 0);
     }
 }

@@ -35,8 +35,8 @@ async fn a_credential_is_made_kept_and_revoked_by_commands() {
         hiding().bind(|| insta::assert_snapshot!("credential_in_a_file", told.whole()));
         let file = operator.path("gate-token");
         let kept = std::fs::read_to_string(&file).unwrap();
-        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let permissions = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(permissions & 0o777, 0o600);
         assert!(!told.out.contains(kept.trim()) && !told.err.contains(kept.trim()));
         assert_eq!(
             status(&tollgate, kept.trim(), "/v1/gate/snapshot").await,

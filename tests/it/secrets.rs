@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use activation_token::offline::LicenseFile;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tests::{COMMERCE, Database, Tollgate, Vendor};
@@ -54,6 +55,16 @@ async fn make(tollgate: &Tollgate, client: &Client) -> Secrets {
         "an imported key",
         text(&imported["rows"][0]["license"]["key"]),
     ));
+    let path = format!("/v1/licenses/{}/license-files", text(&license["id"]));
+    let body = json!({ "request": {
+        "requestId": "r-1", "requestedAt": "2026-11-21T12:00:00Z", "fingerprint": "f-1",
+    } });
+    let signed = ask(client.post(url(&path)).json(&body), "sign-hunter2").await;
+    secrets.push(("a license file", text(&signed["licenseFile"])));
+    let root_key = signed["rootKey"].to_string();
+    let root_key = activation_token::Key::from_jwk(root_key.as_bytes()).unwrap();
+    let file = LicenseFile::from_signed(&text(&signed["licenseFile"]), &root_key).unwrap();
+    secrets.push(("an offline token", file.token));
     let path = format!("/v1/licenses/{}/rotate-key", text(&license["id"]));
     let body = json!({ "reason": "a test", "overlapSeconds": 600 });
     let rotated = ask(client.post(url(&path)).json(&body), "rotate-hunter2").await;

@@ -11,6 +11,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod box_cli;
 pub mod bucket;
 pub mod client;
 pub mod home;
@@ -25,7 +26,9 @@ pub mod receiver;
 pub mod relay;
 pub mod sql;
 pub mod stripe;
+pub mod workshop;
 
+pub use box_cli::BoxCli;
 pub use client::{Client, Project};
 pub use ledger::Ledger;
 pub use npm::{Npm, NpmOutput};
@@ -36,6 +39,7 @@ pub use process::{Database, Tollgate, python, tollgate_command};
 pub use reader::Reader;
 pub use relay::Relay;
 pub use sql::Sql;
+pub use workshop::Workshop;
 
 /// The example manifest of a commerce platform.
 pub const COMMERCE: &str = include_str!("../../manifest/examples/commerce.toml");

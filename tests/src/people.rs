@@ -45,6 +45,12 @@ impl Vendor {
         send(request.bearer_auth(&self.token)).await
     }
 
+    /// Changes what is at the control plane as the operator.
+    pub async fn patch(&self, path: &str, body: &Value) -> Response {
+        let request = self.client.patch(format!("{}{path}", self.control_plane));
+        send(request.json(body).bearer_auth(&self.token)).await
+    }
+
     /// Reads from the control plane as the operator.
     pub async fn get(&self, path: &str) -> Response {
         let request = self.client.get(format!("{}{path}", self.control_plane));

@@ -1,8 +1,10 @@
-//! A wire between clients and a server that a test can hold at the first tarball, and move to
-//! another server.
+//! A wire between clients and a server that a test can hold at the first tarball, move to another
+//! server, and have tell another time.
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -19,6 +21,8 @@ pub struct Relay {
 pub struct Relaying {
     target: Arc<Mutex<String>>,
     trap: Arc<Mutex<Option<Trap>>>,
+    /// What stands in the `Date` of answers, where it is not the server's own.
+    date: Arc<Mutex<Option<String>>>,
 }
 
 /// Set for the first request for a tarball: tells that it came, and waits to let it go.
@@ -46,6 +50,7 @@ impl Relay {
         let relaying = Relaying {
             target: Arc::new(Mutex::new(address(server))),
             trap: Arc::default(),
+            date: Arc::default(),
         };
         let shared = relaying.clone();
         tokio::spawn(async move {
@@ -79,11 +84,39 @@ impl Relaying {
         Caught { came: has_come, go }
     }
 
+    /// Has answers say that it is this time.
+    pub fn tell_time(&self, time: Timestamp) {
+        let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time);
+        *self.date.lock().unwrap() = Some(date.unwrap());
+    }
+
+    /// Writes the time into the head of an answer.
+    fn date(&self, bytes: &mut [u8]) {
+        const NAME: &[u8] = b"\r\ndate: ";
+        let Some(date) = &*self.date.lock().unwrap() else {
+            return;
+        };
+        let found = bytes.windows(NAME.len()).position(|name| name == NAME);
+        if let Some(at) = found {
+            let from = at + NAME.len();
+            bytes[from..from + date.len()].copy_from_slice(date.as_bytes());
+        }
+    }
+
     async fn pass(self, client: TcpStream, server: TcpStream) {
         let (mut requests, mut answers_out) = client.into_split();
         let (mut answers, mut requests_out) = server.into_split();
+        let shared = self.clone();
         let back = tokio::spawn(async move {
-            let _ = tokio::io::copy(&mut answers, &mut answers_out).await;
+            let mut bytes = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+                let some = &mut bytes[..count];
+                shared.date(some);
+                if answers_out.write_all(some).await.is_err() {
+                    break;
+                }
+            }
+            let _ = answers_out.shutdown().await;
         });
         let mut bytes = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = requests.read(&mut bytes).await {

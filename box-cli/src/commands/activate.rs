@@ -54,8 +54,9 @@ impl Activate {
             registry,
             root_key,
         } = self;
+        say_where(project)?;
         if let Some(file) = from {
-            let from = offline::From {
+            let from = offline::FromFile {
                 file: &file,
                 registry,
                 root_key: root_key.as_deref(),
@@ -89,6 +90,17 @@ impl Activate {
         let session = session.await?;
         print(&told(&session.credentials))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Names the project where it is not the current folder, but one above.
+fn say_where(project: &Project) -> anyhow::Result<()> {
+    let root = project.root();
+    match std::env::current_dir() {
+        Ok(here) if here != root && here.starts_with(root) => {
+            say(&format!("the project is `{}`", root.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,9 @@
 
 pub mod activate;
 pub mod deactivate;
+pub mod doctor;
+pub mod exec;
+pub mod install;
 pub mod packages;
 pub mod renew;
 pub mod request;

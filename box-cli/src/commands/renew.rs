@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
-use terminal::output::print;
+use terminal::output::{print, say};
 
+use crate::offline;
 use crate::project::Project;
 use crate::session::{self, Renewal, When};
 use crate::words;
@@ -24,8 +25,11 @@ impl Renew {
         let when = if self.force { When::Now } else { When::Due };
         let renewal = session::renew(project, when).await?;
         let told = told(&renewal);
-        renewal.into_session()?;
+        let session = renewal.into_session()?;
         print(&format!("{told}\n"))?;
+        if let Some(advice) = offline::advice(&session.credentials, SystemClock.now()) {
+            say(&advice)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -38,6 +42,9 @@ pub fn told(renewal: &Renewal) -> String {
         Renewal::Old(session, _) => (session, "not renewed"),
     };
     let until = words::until(session.expires_at, SystemClock.now());
+    if session.credentials.license_file.is_some() {
+        return format!("nothing to renew: the license file is good until {until}");
+    }
     format!(
         "{done}: tier {}, token until {until}",
         session.credentials.tier

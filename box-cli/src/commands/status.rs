@@ -31,6 +31,11 @@ impl Status {
             return self.nothing(project);
         };
         let now = SystemClock.now();
+        let known = if known.license_file.is_some() {
+            offline::checked(project, known, None, now)?
+        } else {
+            known
+        };
         if self.json {
             print_json(&as_json(&known, now))?;
         } else {

@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use jiff::Timestamp;
 use manifest::PackageName;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,12 @@ pub(super) struct ActivationView {
     #[schema(value_type = Vec<String>)]
     packages: Vec<PackageName>,
     registry_url: String,
+    /// `null` for a license without an end.
+    license_expires_at: Option<Timestamp>,
+    /// How many boxes hold a seat, this one with them.
+    boxes_used: u64,
+    /// How many may; `null` for any number.
+    boxes_limit: Option<u64>,
 }
 
 /// Whoever holds a license key, which is all the credential that is asked for.
@@ -163,5 +170,8 @@ fn view(activation: &Activation, registry_url: String) -> ActivationView {
         box_id: claims.box_id.clone(),
         packages: activation.packages.iter().cloned().collect(),
         registry_url,
+        license_expires_at: activation.license_expires_at,
+        boxes_used: activation.boxes_used,
+        boxes_limit: activation.boxes_limit.count(),
     }
 }

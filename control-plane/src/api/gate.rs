@@ -76,9 +76,9 @@ fn etag(app: &Operations, snapshot: &Snapshot) -> Result<HeaderValue, activation
     HeaderValue::try_from(tag).map_err(|_| activation_token::SignError::Signer)
 }
 
-/// Read the public half of the key that snapshots are signed with, as a JWK.
+/// Read the public half of the root key, as a JWK.
 ///
-/// A gate without one takes it at its first start and keeps it.
+/// Snapshots, license files and the heads of bundles are signed with it. A gate without one takes it at its first start and keeps it.
 #[utoipa::path(get, path = "/v1/gate/root-key", operation_id = "getRootKey", tag = "gates",
     security(("gate" = [])), responses((status = 200, body = Object), ReadProblems))]
 pub(super) async fn root_key(

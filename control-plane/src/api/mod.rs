@@ -7,6 +7,7 @@ pub(crate) mod audit_check;
 mod authzen;
 mod billing;
 mod boxes;
+mod bundles;
 mod caller;
 pub mod client_address;
 mod credentials;
@@ -151,6 +152,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(licenses::revoke))
         .routes(routes!(licenses::rotate_key))
         .routes(routes!(license_files::sign))
+        .routes(routes!(bundles::prepare))
+        .routes(routes!(bundles::sign))
         .routes(routes!(boxes::list))
         .routes(routes!(boxes::release))
         .routes(routes!(customers::list))

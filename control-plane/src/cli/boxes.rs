@@ -90,10 +90,11 @@ fn holds_seat(row: &Value) -> bool {
 
 /// Whether a box holds its seat, and until when.
 fn seat(row: &Value) -> String {
-    let until = row.pointer("/leasedUntil").and_then(Value::as_str);
-    match until.filter(|_| holds_seat(row)) {
-        Some(until) => format!("until {until}"),
-        None if holds_seat(row) => "yes".to_owned(),
-        None => "no".to_owned(),
+    let at = |name| row.pointer(name).and_then(Value::as_str);
+    match (holds_seat(row), at("/leasedUntil"), at("/offlineUntil")) {
+        (true, Some(until), _) => format!("until {until}"),
+        (true, None, Some(until)) => format!("yes, offline until {until}"),
+        (true, None, None) => "yes".to_owned(),
+        (false, ..) => "no".to_owned(),
     }
 }

@@ -43,6 +43,23 @@ pub fn check_request(
     ])
 }
 
+/// Whether a bundle breaks a rule.
+pub fn check_bundle(
+    contents_sha256: &str,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let is_hash = contents_sha256.len() == 64
+        && contents_sha256
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    Refusal::unless_all_hold([
+        (!is_hash)
+            .then(|| FieldError::new("contentsSha256", "is no SHA-256 hash in lower-case hex")),
+        FieldError::in_expiry("expiresAt", expires_at, now),
+    ])
+}
+
 /// When a file ends that is good from `from` on: as was asked for, else in a year or with the
 /// license. None where the license has ended. Files tell time in whole seconds.
 pub fn end(
@@ -51,8 +68,9 @@ pub fn end(
     tokens_end: Option<Timestamp>,
 ) -> Result<Option<Timestamp>, FieldError> {
     let wrong = |text: String| FieldError::new("expiresAt", text);
+    let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
     let latest = from.saturating_add(LIFE_MAX).unwrap_or(from);
-    let until = match asked {
+    let until = match asked.map(whole) {
         Some(asked) if tokens_end.is_some_and(|end| asked > end) => {
             return Err(wrong("lies behind the end of the license".into()));
         }
@@ -67,7 +85,7 @@ pub fn end(
             tokens_end.map_or(until, |end| end.min(until))
         }
     };
-    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+    let until = whole(until);
     match asked {
         Some(_) if until <= from => Err(wrong("must lie at least a second ahead".into())),
         _ => Ok(Some(until).filter(|until| *until > from)),
@@ -99,6 +117,8 @@ mod tests {
         let from = day(100);
         let second = SignedDuration::from_secs(1);
         assert_eq!(end(Some(day(500)), from, None), Ok(Some(day(500))));
+        let half = SignedDuration::from_millis(500);
+        assert_eq!(end(Some(day(500) + half), from, None), Ok(Some(day(500))));
         let error = end(Some(day(500) + second), from, None).unwrap_err();
         assert!(error.message.contains("400 days"), "{error:?}");
         assert_eq!(

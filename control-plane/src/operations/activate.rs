@@ -53,6 +53,12 @@ pub struct Activation {
     pub claims: Claims,
     /// The packages it covers.
     pub packages: Arc<PackageSet>,
+    /// When the license expires, if ever.
+    pub license_expires_at: Option<Timestamp>,
+    /// How many boxes hold a seat, the one that activates with them.
+    pub boxes_used: u64,
+    /// How many may.
+    pub boxes_limit: Limit,
 }
 
 /// A license that may be used, and the box that wants to.
@@ -92,6 +98,9 @@ impl Operations {
         let standing = self.standing(tx, &license, wanted.as_ref(), now).await?;
         let standing = standing.map_err(|unusable| self.deny(by, &license, unusable))?;
         let Standing { effective, known } = standing;
+        let had_a_seat = known
+            .as_ref()
+            .is_some_and(|known| known.holds_seat(license.lease_seconds, now));
         let seat = Seat {
             wanted,
             known,
@@ -105,6 +114,7 @@ impl Operations {
             }
             seat => seat?,
         };
+        let takes_a_seat = seat.is_some() && !had_a_seat;
         let life = self.token_life(&license, now);
         let life = life.ok_or_else(|| self.deny(by, &license, Unusable::Expired))?;
         let expires_in = life.1.as_second() - life.0.as_second();
@@ -125,6 +135,9 @@ impl Operations {
             expires_in,
             claims,
             packages: effective.packages,
+            license_expires_at: license.expires_at,
+            boxes_used: license.boxes_used + u64::from(takes_a_seat),
+            boxes_limit: effective.boxes,
         };
         // The token leaves only after it is on record.
         Ok(tx.record(by, now, event, activation).await?)

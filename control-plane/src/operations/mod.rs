@@ -7,6 +7,7 @@
 mod activate;
 mod billing;
 mod boxes;
+mod bundles;
 mod change_license;
 mod create_credential;
 mod customer_tier;
@@ -58,6 +59,7 @@ pub use self::entitlements::{Cleared, SwitchChange, SwitchStanding};
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use billing::{BILLING_EVENTS_KEPT, Taken};
+pub use bundles::{BundleSource, SignedBundle};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub(crate) use customer_tier::check_customer;
@@ -95,8 +97,9 @@ pub struct Operations {
     pub entropy: Arc<dyn Entropy>,
     /// What tokens are signed with.
     pub keyring: Arc<Keyring>,
-    /// What snapshots are signed with: lives longer than any signing key, so that gates can be
-    /// told of the removal of one.
+    /// What snapshots, license files and bundles are signed with: lives longer than any signing
+    /// key, so that gates can be told of the removal of one, and places without a network need
+    /// know no other.
     pub root_key: SigningKey,
     /// What secrets are hashed with.
     pub hash_key: HashKey,

@@ -82,7 +82,7 @@ pub(super) async fn audit_log(control_plane: &ControlPlane) -> Check {
     let row = last.and_then(|last| last.get("sequence")?.as_i64());
     let at = last.and_then(|last| last.get("at")?.as_str());
     match row.zip(at) {
-        Some((row, at)) => Check::ok(NAME, format!("ends at row {row}, of {at}")),
+        Some((row, at)) => Check::ok(NAME, format!("ends at row {row}, written {at}")),
         None => Check::warning(
             NAME,
             "is empty, though this token was made",

@@ -3,13 +3,15 @@
 use anyhow::Context;
 use manifest::PackageName;
 use registry_gate::Packed;
+use registry_gate::server::stop_signal;
 use serde::Deserialize;
 use terminal::ControlPlane;
 use terminal::checks::Check;
 
 use super::Manifest;
-use crate::cli::publish::gate::Gate;
+use crate::cli::publish::gate::{Gate, NEWS_TIMEOUT};
 use crate::cli::publish::publisher::Publisher;
+use crate::cli::publish::until;
 
 const NAME: &str = "download";
 
@@ -19,12 +21,16 @@ struct Packages {
 }
 
 pub(super) async fn look(control_plane: &ControlPlane, manifest: &Manifest) -> Check {
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return Check::skipped(NAME, format!("cannot wait for signals: {error}")),
+    };
     let made = Publisher::make(control_plane, "tollgate doctor").await;
     let publisher = match made {
         Ok(publisher) => publisher,
         Err(error) => return Check::skipped(NAME, format!("{:#}", error.root_cause())),
     };
-    let done = download(control_plane, manifest, &publisher).await;
+    let done = until(stop, download(control_plane, manifest, &publisher)).await;
     let revoked = publisher.revoke().await;
     match done.and_then(|seen| revoked.map(|()| seen)) {
         Ok(Some(seen)) => Check::ok(NAME, seen),
@@ -50,7 +56,7 @@ async fn download(
     let url = manifest.registry_url.clone();
     let url = url.context("the server does not tell where the gate is")?;
     let gate = Gate::new(url, publisher.token.clone())?;
-    gate.knows_token().await?;
+    gate.knows_token(NEWS_TIMEOUT).await?;
     let tier = manifest.tiers.first().context("there is no tier")?;
     let path = format!("/v1/tiers/{}/packages", tier.name);
     let all: Packages = control_plane.get(&path).await?;

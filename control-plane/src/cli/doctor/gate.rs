@@ -6,9 +6,8 @@ use reqwest::{Client, Method};
 use serde_json::Value;
 use terminal::ControlPlane;
 use terminal::checks::{Check, Checks};
+use terminal::reach::{self, chain};
 use url::Url;
-
-use super::{chain, server};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const NAME: &str = "gate";
@@ -23,7 +22,7 @@ pub(super) async fn look(control_plane: &ControlPlane, url: Option<&Url>, checks
     let is_reached = reached.state != terminal::checks::State::Failed;
     checks.push(reached);
     if is_reached {
-        checks.push(server::transport("gate tls", url));
+        checks.push(reach::transport("gate tls", url));
     }
     checks.push(snapshot(control_plane).await);
 }

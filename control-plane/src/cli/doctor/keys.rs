@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use terminal::ControlPlane;
 use terminal::checks::Check;
+use terminal::reach::length;
 
-use super::{ask, day, length};
+use super::{ask, day};
 
 const NAME: &str = "signing keys";
 /// A schedule that is over by so much is not kept.
@@ -43,7 +44,7 @@ fn judge(list: &List, now: Timestamp) -> Check {
         return Check::failed(NAME, "no key signs, so no box can activate", fix);
     };
     let age = length(now.duration_since(signing.signs_from));
-    let signs = format!("{} signs since {age}", short(&signing.id));
+    let signs = format!("{} has signed for {age}", short(&signing.id));
     let removed = list.signing_keys.iter().find(|key| {
         let removed = key.removed_at.map(|at| now.duration_since(at));
         removed.is_some_and(|ago| ago < FELT)
@@ -117,7 +118,7 @@ mod tests {
                 json!([&signing]),
                 Some("2027-02-01T00:00:00Z"),
                 State::Ok,
-                "since 2 d 0 h; the next comes on 2027-02-01",
+                "for 2 d 0 h; the next comes on 2027-02-01",
             ),
             (
                 json!([&signing, &long_gone]),

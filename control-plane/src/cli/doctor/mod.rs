@@ -11,11 +11,12 @@ use std::process::ExitCode;
 
 use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use terminal::checks::{Check, Checks};
+use terminal::reach::chain;
 use terminal::{ControlPlane, Unanswered, progress};
 use url::Url;
 
@@ -66,7 +67,7 @@ impl Doctor {
             Ok(manifest) => manifest,
             Err(check) => return checks.push(check),
         };
-        checks.push(server::token(control_plane).await);
+        checks.push(server::token(control_plane, now).await);
         checks.push(keys::look(control_plane, now).await);
         gate::look(control_plane, manifest.registry_url.as_ref(), checks).await;
         if self.download {
@@ -111,51 +112,7 @@ fn unanswered(name: &'static str, error: &Unanswered) -> Check {
     }
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        // Many errors repeat their cause.
-        if !text.contains(&told) {
-            text = format!("{text}: {told}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// A length of time for people, to its two largest units.
-fn length(time: SignedDuration) -> String {
-    let seconds = time.as_secs().unsigned_abs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
 /// A day for people.
 fn day(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_told_in_their_largest_units() {
-        for (seconds, told) in [
-            (-7, "7 s"),
-            (61, "1 min"),
-            (7_260, "2 h 1 min"),
-            (90_000, "1 d 1 h"),
-        ] {
-            assert_eq!(length(SignedDuration::from_secs(seconds)), told);
-        }
-    }
 }

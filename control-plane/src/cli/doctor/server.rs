@@ -5,15 +5,13 @@ use reqwest::Method;
 use serde_json::Value;
 use terminal::checks::{Check, Checks};
 use terminal::control_plane::date;
+use terminal::reach::{self, chain, length};
 use terminal::{ControlPlane, Unanswered};
-use url::{Host, Url};
 
-use super::{ask, chain, length, unanswered};
+use super::ask;
 
-/// A clock may be off by so much: answers take time, and tell theirs to the second.
-const CLOCK_GOOD: SignedDuration = SignedDuration::from_secs(30);
-/// Beyond this, times that are written down here are wrong ones there.
-const CLOCK_BAD: SignedDuration = SignedDuration::from_mins(5);
+/// An operator token that ends within so long is told of.
+const TOKEN_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Whether there is a server that can be asked further.
 pub(super) async fn look(
@@ -30,8 +28,8 @@ pub(super) async fn look(
         }
     };
     checks.push(Check::ok("server", format!("answers at {url}")));
-    checks.push(transport("tls", url));
-    checks.push(clock(date(&answer), now));
+    checks.push(reach::transport("tls", url));
+    checks.push(reach::clock(date(&answer), now));
     checks.push(version(control_plane).await);
     checks.push(
         match control_plane.send(Method::GET, "/readyz", None).await {
@@ -57,45 +55,6 @@ fn unreachable(error: &Unanswered) -> Check {
     Check::failed("server", told, fix)
 }
 
-/// How requests travel.
-pub(super) fn transport(name: &'static str, url: &str) -> Check {
-    let Ok(url) = url.parse::<Url>() else {
-        return Check::skipped(name, "the address is none");
-    };
-    let on_this_machine = match url.host() {
-        Some(Host::Domain(domain)) => domain == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "https" {
-        Check::ok(name, "its certificate verifies")
-    } else if on_this_machine {
-        Check::skipped(name, "plain HTTP, on this machine")
-    } else {
-        let fix = "give the server a certificate, or put a TLS proxy in front of it";
-        Check::warning(name, "tokens travel unencrypted", fix)
-    }
-}
-
-fn clock(theirs: Option<Timestamp>, ours: Timestamp) -> Check {
-    let Some(theirs) = theirs else {
-        return Check::skipped("clock", "the server does not tell its time");
-    };
-    let ahead = ours.duration_since(theirs);
-    let seen = match ahead.abs() {
-        off if off <= CLOCK_GOOD => return Check::ok("clock", "agrees with the server's"),
-        off if ahead.is_positive() => format!("{} ahead of the server's", length(off)),
-        off => format!("{} behind the server's", length(off)),
-    };
-    let fix = "let both machines take their time from the network (NTP)";
-    if ahead.abs() > CLOCK_BAD {
-        Check::failed("clock", seen, fix)
-    } else {
-        Check::warning("clock", seen, fix)
-    }
-}
-
 async fn version(control_plane: &ControlPlane) -> Check {
     let ours = env!("CARGO_PKG_VERSION");
     let document: Result<Value, _> = ask(control_plane, "version", "/openapi.json").await;
@@ -117,50 +76,26 @@ async fn version(control_plane: &ControlPlane) -> Check {
     }
 }
 
-/// Whether the token opens anything.
-pub(super) async fn token(control_plane: &ControlPlane) -> Check {
-    match control_plane.get::<Value>("/v1/tiers").await {
-        Ok(_) => Check::ok("token", "is good"),
-        Err(error) => unanswered("token", &error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use terminal::checks::State;
-
-    use super::*;
-
-    #[test]
-    fn a_clock_is_judged_by_how_far_it_is_off() {
-        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
-        let seen = |seconds| {
-            let theirs = now + SignedDuration::from_secs(seconds);
-            let check = clock(Some(theirs), now);
-            (check.state, check.seen)
-        };
-        assert_eq!(seen(30).0, State::Ok);
-        assert_eq!(
-            seen(-31),
-            (State::Warning, "31 s ahead of the server's".to_owned())
-        );
-        assert_eq!(
-            seen(3_700),
-            (State::Failed, "1 h 1 min behind the server's".to_owned())
-        );
-        assert_eq!(clock(None, now).state, State::Skipped);
-    }
-
-    #[test]
-    fn only_what_leaves_the_machine_must_be_encrypted() {
-        for (url, state) in [
-            ("https://tollgate.example", State::Ok),
-            ("http://127.0.0.1:7400", State::Skipped),
-            ("http://[::1]:7400", State::Skipped),
-            ("http://localhost", State::Skipped),
-            ("http://tollgate.example", State::Warning),
-        ] {
-            assert_eq!(transport("tls", url).state, state, "{url}");
-        }
+/// What the token opens, and for how long yet.
+pub(super) async fn token(control_plane: &ControlPlane, now: Timestamp) -> Check {
+    const NAME: &str = "token";
+    let own: Value = match ask(control_plane, NAME, "/v1/credentials/self").await {
+        Ok(own) => own,
+        Err(check) => return check,
+    };
+    let text = |member: &str| own.get(member).and_then(Value::as_str);
+    let (name, kind) = (text("name").unwrap_or("-"), text("kind").unwrap_or("-"));
+    let who = match text("role") {
+        Some(role) => format!("is good: {name}, with the role {role}"),
+        None => format!("is good: {name}, of the kind {kind}"),
+    };
+    let ends: Option<Timestamp> = text("expiresAt").and_then(|at| at.parse().ok());
+    match ends.map(|ends| ends.duration_since(now)) {
+        Some(left) if left < TOKEN_SOON => Check::warning(
+            NAME,
+            format!("{who}, for {} yet", length(left)),
+            "make another: `tollgate credential create`, then `tollgate login`",
+        ),
+        _ => Check::ok(NAME, who),
     }
 }

@@ -19,8 +19,11 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 const ATTEMPTS_MAX: u32 = 4;
 /// The first wait between two attempts; it doubles.
 const WAIT: Duration = Duration::from_millis(500);
-/// How long a gate may take to hear of a new publisher: one without a change stream asks seldom.
-const NEWS_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a gate may take to hear of a publisher that was just made: one without a change stream
+/// asks seldom.
+pub(in crate::cli) const NEWS_TIMEOUT: Duration = Duration::from_mins(2);
+/// The same for a token that is given, which is more likely wrong than new.
+pub(super) const GIVEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The short form of a package's document.
 const ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
 
@@ -83,14 +86,14 @@ impl Gate {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// Over when the gate has heard of a token that was just made.
-    pub(in crate::cli) async fn knows_token(&self) -> anyhow::Result<()> {
+    /// Over when the gate knows the token.
+    pub(in crate::cli) async fn knows_token(&self, patience: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         loop {
             let answer = self.send(self.request(Method::GET, "/-/whoami")).await?;
             match answer.status() {
                 status if status.is_success() => return Ok(()),
-                StatusCode::UNAUTHORIZED if start.elapsed() < NEWS_TIMEOUT => sleep(WAIT).await,
+                StatusCode::UNAUTHORIZED if start.elapsed() < patience => sleep(WAIT).await,
                 _ => return Err(refused(answer).await.into()),
             }
         }

@@ -9,6 +9,7 @@ mod tarballs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -17,7 +18,7 @@ use secrecy::SecretString;
 use semver::Version;
 use serde::Deserialize;
 use terminal::output::say;
-use terminal::{ControlPlane, Exit, Failure, progress};
+use terminal::{Exit, Failure, progress};
 use url::Url;
 
 use super::remote::Remote;
@@ -114,18 +115,29 @@ impl Publish {
         let good = plan::order(good);
         report.tarballs = good.iter().map(Row::of).collect();
         unless_bad(report, &bad)?;
+        // From here on nobody ends it before it has tidied up.
+        let stop = stop_signal().context("cannot wait for signals")?;
         match (token, control_plane) {
             (Some(token), _) => {
                 let gate = Gate::new(url, token)?;
-                self.until_stopped(&gate, &good, report).await
+                let sending = self.send(&gate, gate::GIVEN_TIMEOUT, &good, report);
+                until(stop, sending).await
             }
             (None, _) if self.dry_run => {
                 self.plan(report, &good, &BTreeMap::new())?;
                 say("no publisher token is given, so the gate was not asked what it has")
             }
             (None, Some(control_plane)) => {
-                self.publish_with_own_token(&control_plane, url, &good, report)
-                    .await
+                let publisher = Publisher::make(&control_plane, "tollgate publish").await?;
+                let ended = match Gate::new(url, publisher.token.clone()) {
+                    Ok(gate) => {
+                        let sending = self.send(&gate, gate::NEWS_TIMEOUT, &good, report);
+                        until(stop, sending).await
+                    }
+                    Err(error) => Err(error),
+                };
+                publisher.revoke().await?;
+                ended
             }
             (None, None) => Ok(()),
         }
@@ -140,45 +152,15 @@ impl Publish {
         Ok(Some(SecretString::from(text.trim())))
     }
 
-    async fn publish_with_own_token(
-        &self,
-        control_plane: &ControlPlane,
-        url: Url,
-        tarballs: &[Tarball],
-        report: &mut Report,
-    ) -> anyhow::Result<()> {
-        let publisher = Publisher::make(control_plane, "tollgate publish").await?;
-        let ended = match Gate::new(url, publisher.token.clone()) {
-            Ok(gate) => self.until_stopped(&gate, tarballs, report).await,
-            Err(error) => Err(error),
-        };
-        publisher.revoke().await?;
-        ended
-    }
-
-    /// Sends them, unless somebody ends it on the way.
-    async fn until_stopped(
-        &self,
-        gate: &Gate,
-        tarballs: &[Tarball],
-        report: &mut Report,
-    ) -> anyhow::Result<()> {
-        let stop = stop_signal().context("cannot wait for signals")?;
-        tokio::select! {
-            ended = self.send(gate, tarballs, report) => ended,
-            () = stop => Err(Failure::new(Exit::Interrupted, "interrupted")
-                .hint("the same command goes on where it ended")
-                .into()),
-        }
-    }
-
+    /// Looks what the gate has, and sends what it lacks.
     async fn send(
         &self,
         gate: &Gate,
+        patience: Duration,
         tarballs: &[Tarball],
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let there = look(gate, tarballs).await?;
+        let there = look(gate, patience, tarballs).await?;
         self.plan(report, tarballs, &there)?;
         if self.dry_run {
             return Ok(());
@@ -204,7 +186,15 @@ impl Publish {
             } else {
                 // Until the answer is there.
                 row.outcome = Outcome::Unknown;
-                let (outcome, why) = send_one(gate, tarball, row.tag.as_deref()).await?;
+                let (outcome, why) = match send_one(gate, tarball, row.tag.as_deref()).await {
+                    Ok(done) => done,
+                    Err(error) => {
+                        if is_answered(&error) {
+                            row.outcome = Outcome::NotSent;
+                        }
+                        return Err(error);
+                    }
+                };
                 row.is(outcome, why);
                 if outcome == Outcome::Refused {
                     refused.insert(tarball.name.as_str());
@@ -264,15 +254,29 @@ impl Publish {
     }
 }
 
+/// Does the work, unless somebody ends it on the way.
+pub(super) async fn until<T>(
+    stop: impl Future<Output = ()>,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        ended = work => ended,
+        () = stop => Err(Failure::new(Exit::Interrupted, "interrupted")
+            .hint("the same command goes on where it ended")
+            .into()),
+    }
+}
+
 const OTHER_BYTES: &str = "the gate has this version with other bytes";
 
 /// What the gate has of each package.
 async fn look<'t>(
     gate: &Gate,
+    patience: Duration,
     tarballs: &'t [Tarball],
 ) -> anyhow::Result<BTreeMap<&'t str, Versions>> {
     let waiting = progress::spinner("asking the gate what it has");
-    gate.knows_token().await?;
+    gate.knows_token(patience).await?;
     let mut there = BTreeMap::new();
     for tarball in tarballs {
         if !there.contains_key(tarball.name.as_str()) {
@@ -313,6 +317,12 @@ async fn send_one(
             None => Ok((Outcome::Refused, Some(why))),
         },
     }
+}
+
+/// Whether the gate said no, rather than nothing.
+fn is_answered(error: &anyhow::Error) -> bool {
+    let failure = error.downcast_ref::<Failure>();
+    failure.is_some_and(|failure| failure.exit != Exit::Unreachable)
 }
 
 fn unless_bad(report: &mut Report, bad: &[Bad]) -> anyhow::Result<()> {
