@@ -129,8 +129,8 @@ enum FetchError {
          plane's was replaced on purpose, give the gate the new one"
     )]
     OtherRootKey,
-    #[error("the control plane's snapshot cannot be trusted")]
-    Untrusted(#[source] Untrusted),
+    #[error("the control plane's snapshot cannot be trusted: {0}")]
+    Untrusted(Untrusted),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     #[error(transparent)]

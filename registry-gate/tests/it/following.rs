@@ -194,7 +194,7 @@ async fn only_the_root_key_opens_the_gate() {
         (bad.clone(), "signed with another root key"),
         (
             format!("{signed}.{signature}"),
-            "the snapshot's signature does not fit",
+            "the signature does not fit",
         ),
         // The key of tokens signs no snapshots, and a token is none.
         (
@@ -203,11 +203,11 @@ async fn only_the_root_key_opens_the_gate() {
         ),
         (
             plane.root.sign(&world.claims()).unwrap(),
-            "signed, but not as a snapshot",
+            "signed, but as something else",
         ),
         (
             serde_json::to_string(&next).unwrap(),
-            "this is not a signed snapshot",
+            "this is not a signed text",
         ),
     ] {
         plane.serve_text(8, text);
