@@ -18,6 +18,7 @@ mod backup;
 mod bad_input;
 mod behaviours;
 mod billing;
+mod box_exec;
 mod box_files;
 mod box_life;
 mod boxes;
