@@ -85,7 +85,7 @@ async fn every_subcommand_has_a_man_page_that_renders_without_a_warning() {
             "{name}"
         );
         for (program, arguments) in [
-            ("groff", &["-man", "-ww", "-z"][..]),
+            ("groff", &["-K", "utf8", "-man", "-ww", "-z"][..]),
             ("mandoc", &["-T", "lint", "-W", "error"]),
         ] {
             let told = accepted_by(program, arguments, &page).await;

@@ -94,7 +94,7 @@ async fn a_server_that_is_well_is_told_so_and_left_as_it_is() {
 
 #[tokio::test]
 async fn what_an_operator_has_to_look_after_is_told_with_what_to_do() {
-    let internal = ["--webhook-allow-internal", "true"];
+    let internal = ["--webhook-allow-internal"];
     let tollgate = Tollgate::start_on(Database::Sqlite, SMALL, &internal).await;
     let (vendor, workshop) = (Vendor::of(&tollgate), Workshop::new());
     let soon = tests::now() + SignedDuration::from_hours(72);
