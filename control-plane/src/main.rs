@@ -56,7 +56,7 @@ enum Command {
     /// Says first what would be lost. The database that was there is kept beside, under a dated
     /// name. Gates follow the restored one.
     Restore(Box<cli::Restore>),
-    /// Check, print and export the audit log
+    /// Follow, check, print and export the audit log
     #[command(subcommand)]
     Audit(cli::Audit),
     /// Keep a control plane's address and a token for it, for the commands that ask one
@@ -73,6 +73,12 @@ enum Command {
     License(Box<cli::License>),
     /// List the boxes of a license and release one
     Box(cli::Boxes),
+    /// Pack all packages of a license into one signed file, for a gate without a network
+    ///
+    /// Reads them through the gate, checks each tarball against its release, and has the list of
+    /// contents signed. `registry-gate --bundle FILE` serves it to boxes that were activated from a
+    /// license file. It cannot be taken back before it ends.
+    Bundle(Box<cli::Bundle>),
     /// See and change what a customer may do: its tier, overrides and usage
     Customer(Box<cli::Customer>),
     /// Make users premium
@@ -107,7 +113,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     match Box::pin(run(cli)).await {
         Ok(code) => code,
-        Err(error) => terminal::exit::report(&error),
+        Err(error) => terminal::exit::report_with(&error, cli::remote::hint(&error)),
     }
 }
 
@@ -124,6 +130,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Profile(command) => return command.run(),
         Command::License(command) => return command.run().await,
         Command::Box(command) => return command.run().await,
+        Command::Bundle(command) => return command.run().await,
         Command::Customer(command) => return command.run().await,
         Command::Premium(command) => return command.run().await,
         Command::Credential(command) => return command.run().await,

@@ -2,9 +2,8 @@
 //! where one is given.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,8 @@ use activation_token::credential::HashKey;
 use anyhow::{Context, bail};
 use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
+use terminal::private_file;
+pub(crate) use terminal::private_file::sync_parent;
 use zeroize::Zeroizing;
 
 use crate::entropy::{Entropy, random};
@@ -115,13 +116,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
     match fs::read(path) {
         Ok(bytes) => {
             let bytes = Zeroizing::new(bytes);
-            let mode = fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                bail!(
-                    "`{0}` can be read by others\n  hint: chmod 600 {0}",
-                    path.display()
-                );
-            }
+            private_file::must_be_private(path)?;
             Ok(Some(bytes))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -129,22 +124,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
     }
 }
 
-/// Writes beside, syncs, then renames: the file is whole or absent.
+/// Writes the file whole or not at all. The data directory has one writer at a time, which finds
+/// what a crash left under this name.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let beside = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        sync_parent(path)
-    };
-    write().with_context(|| format!("cannot write `{}`", path.display()))
+    private_file::write_by(path, &path.with_extension("new"), text)
 }
 
 /// Removes a secret's file; one that is gone already is no error. Its bytes are not overwritten
@@ -156,10 +139,4 @@ pub(crate) fn erase(path: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Makes what happened to a directory's entries last.
-pub(crate) fn sync_parent(path: &Path) -> std::io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }

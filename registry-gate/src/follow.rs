@@ -37,7 +37,7 @@ pub use self::kept::KeptError;
 pub(crate) use self::backoff::Backoff;
 
 use self::control_plane::{AskError, ControlPlane};
-use self::kept::Kept;
+pub(crate) use self::kept::Kept;
 use crate::view::{SnapshotError, SnapshotSender};
 
 /// After a failed attempt, news of a change is acted on no sooner than this.

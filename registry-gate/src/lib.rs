@@ -21,6 +21,7 @@ mod access;
 mod amendment;
 mod answer;
 mod archive;
+pub mod bundle;
 mod cache;
 mod caller;
 mod config;

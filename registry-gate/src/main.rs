@@ -14,12 +14,16 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use registry_gate::reach::Reach;
 use registry_gate::server::{Server, Tls, lifecycle, stop_signal};
 use registry_gate::{
-    Downloads, Follower, FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl,
-    UpstreamConfig, UpstreamTimeouts,
+    FollowerConfig, Gate, GateConfig, MetricsPage, StoreOptions, StoreUrl, UpstreamConfig,
+    UpstreamTimeouts,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
+
+mod source;
+
+use source::Source;
 
 /// The npm registry that boxes install from, gated by their activation tokens.
 #[derive(Parser)]
@@ -29,8 +33,24 @@ struct Options {
     #[arg(long, env = "TOLLGATE_GATE_LISTEN", default_value = "127.0.0.1:7401")]
     listen: SocketAddr,
     /// The control plane's address.
-    #[arg(long, env = "TOLLGATE_CONTROL_PLANE", value_name = "URL")]
-    control_plane: Url,
+    #[arg(
+        long,
+        env = "TOLLGATE_CONTROL_PLANE",
+        value_name = "URL",
+        required_unless_present = "bundle"
+    )]
+    control_plane: Option<Url>,
+    /// Serve a bundle that `tollgate bundle` made, without a control plane: to boxes that were
+    /// activated from a license file, until the bundle ends.
+    #[arg(
+        long,
+        env = "TOLLGATE_BUNDLE",
+        value_name = "FILE",
+        conflicts_with_all = [
+            "control_plane", "token_file", "upstream", "pass_through", "store", "poll_seconds"
+        ]
+    )]
+    bundle: Option<PathBuf>,
     /// A file with the gate token (`tgg_…`), or the token itself in `TOLLGATE_GATE_TOKEN`.
     #[arg(long, env = "TOLLGATE_GATE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -152,7 +172,6 @@ async fn main() -> anyhow::Result<()> {
     // Before the listener: a signal that comes early must not be lost.
     let stop = stop_signal().context("waiting for signals")?;
 
-    let token = gate_token(options.token_file.as_deref())?;
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => {
             let tls = Tls::read(certificate, key).context("cannot serve HTTPS")?;
@@ -198,32 +217,37 @@ async fn main() -> anyhow::Result<()> {
         config.upstream = Some(upstream);
     }
 
-    if let Some(file) = &options.metrics_token_file {
-        config.metrics = Some(metrics_page(read_secret(file)?)?);
+    if let Some(metrics) = &options.metrics_token_file {
+        config.metrics = Some(metrics_page(read_secret(metrics)?)?);
     }
-
-    let clock = Arc::new(SystemClock);
-    let seed = fresh_seed()?;
-    let (downloads, keeper) =
-        Downloads::open(&options.data.join("downloads"), seed, clock.clone())?;
-    config.downloads = Some(downloads);
-    let (gate, sender) = Gate::new(config, clock.clone())?;
-    let follower = FollowerConfig {
-        root_key: options.root_key.as_deref().map(root_key).transpose()?,
-        every: Duration::from_secs(options.poll_seconds),
-        ..FollowerConfig::new(options.control_plane, token, options.data)
+    let source = match (&options.bundle, options.control_plane) {
+        (Some(bundle), _) => Source::bundle(
+            bundle,
+            options.root_key.as_deref().map(root_key).transpose()?,
+            &options.data,
+            &mut config,
+        )?,
+        (None, Some(control_plane)) => Source::control_plane(
+            FollowerConfig {
+                root_key: options.root_key.as_deref().map(root_key).transpose()?,
+                every: Duration::from_secs(options.poll_seconds),
+                ..FollowerConfig::new(
+                    control_plane,
+                    gate_token(options.token_file.as_deref())?,
+                    &options.data,
+                )
+            },
+            &options.data,
+            &mut config,
+        )?,
+        (None, None) => anyhow::bail!("neither a control plane nor a bundle is named"),
     };
-    let follower = Follower::open(follower, clock, sender)?;
-    let reporter = follower.download_reporter();
-    let following = tokio::spawn(follower.run());
+    let clock = Arc::new(SystemClock);
+    let (gate, sender) = Gate::new(config, clock)?;
+    let running = source.start(sender)?;
     if options.metrics_token_file.is_some() {
         tokio::spawn(gate.clone().keep_metrics());
     }
-    let (served_all, ended) = tokio::sync::oneshot::channel::<()>();
-    let keeping = tokio::spawn(keeper.keep(reporter, async {
-        // An error is the end as well.
-        let _ = ended.await;
-    }));
     let delay = Duration::from_secs(options.shutdown_delay);
     tokio::spawn(async move {
         stop.await;
@@ -238,9 +262,7 @@ async fn main() -> anyhow::Result<()> {
         .write_all(ready.as_bytes())
         .context("writing to stdout")?;
     let served = Server::new(listener, tls).serve(gate, life.ending()).await;
-    following.abort();
-    drop(served_all);
-    keeping.await.context("keeping downloads")?;
+    running.end().await?;
     served.context("serving")
 }
 
@@ -278,17 +300,6 @@ fn metrics_page(token: SecretString) -> anyhow::Result<MetricsPage> {
         token,
         render: Arc::new(move || handle.render()),
     })
-}
-
-/// What the ids of this start's batches are made of.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the gate asks for randomness here alone, and hands it on"
-)]
-fn fresh_seed() -> anyhow::Result<[u8; 16]> {
-    let mut seed = [0; 16];
-    getrandom::fill(&mut seed).context("the operating system gives no random bytes")?;
-    Ok(seed)
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

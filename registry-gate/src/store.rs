@@ -319,7 +319,7 @@ impl Change {
     }
 }
 
-fn blob(integrity: &Integrity) -> Path {
+pub(crate) fn blob(integrity: &Integrity) -> Path {
     let kind = match integrity {
         Integrity::Sha512(_) => "sha512",
         Integrity::Sha1(_) => "sha1",
@@ -332,7 +332,7 @@ fn package(name: &PackageName) -> Path {
     ["packages"].into_iter().chain(parts).collect()
 }
 
-fn release(name: &PackageName, version: &Version) -> Path {
+pub(crate) fn release(name: &PackageName, version: &Version) -> Path {
     let folder = package(name).join("versions");
     folder.join(format!("{version}.json"))
 }

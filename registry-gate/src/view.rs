@@ -123,6 +123,12 @@ impl View {
         })
     }
 
+    /// The same, for offline tokens and no others.
+    fn offline(self) -> Self {
+        let verifier = self.verifier.offline();
+        Self { verifier, ..self }
+    }
+
     /// The gated scope, with its `@`.
     pub(crate) fn scope(&self) -> &str {
         &self.scope
@@ -271,7 +277,15 @@ pub enum SnapshotError {
 impl SnapshotSender {
     /// Checks a snapshot and puts it in force. The same one twice does no harm.
     pub fn publish(&self, snapshot: Snapshot) -> Result<(), SnapshotError> {
-        let view = View::compile(snapshot, &self.views.sets)?;
+        self.put(View::compile(snapshot, &self.views.sets)?)
+    }
+
+    /// The same with the snapshot of a bundle: offline tokens count, and no others.
+    pub fn publish_offline(&self, snapshot: Snapshot) -> Result<(), SnapshotError> {
+        self.put(View::compile(snapshot, &self.views.sets)?.offline())
+    }
+
+    fn put(&self, view: View) -> Result<(), SnapshotError> {
         let offered = (view.sequence, view.issued_at);
         let fresh_until = view.fresh_until;
         let leeway = SignedDuration::from_secs(LEEWAY_SECONDS.into());

@@ -14,6 +14,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::Exit;
+use crate::output::plain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -74,6 +75,30 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// What the sentence does not say, a line each: which field is wrong and why, the stable code,
+    /// and the request's id where the server's log has more to say.
+    pub fn particulars(&self) -> Vec<String> {
+        let text = |error: &Value, name| {
+            let text = error.get(name).and_then(Value::as_str);
+            plain(text.unwrap_or("-"))
+        };
+        // Of a single one, the sentence tells all.
+        let errors = self.errors.iter().filter(|_| self.errors.len() > 1);
+        let mut lines: Vec<String> = errors
+            .map(|error| format!("{}: {}", text(error, "field"), text(error, "message")))
+            .collect();
+        lines.push(format!("code: {}", plain(&self.code)));
+        if let Some(id) = &self.request_id
+            && self.status >= 500
+        {
+            lines.push(format!(
+                "request: {} (the server's log tells more)",
+                plain(id)
+            ));
+        }
+        lines
+    }
+
     fn sentence(&self) -> String {
         self.detail.clone().unwrap_or_else(|| self.code.clone())
     }
@@ -160,14 +185,7 @@ impl ControlPlane {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response, Unanswered> {
-        let mut request = self
-            .client
-            .request(method.clone(), format!("{}{path}", self.url()));
-        if method != Method::GET
-            && let Some(key) = idempotency_key()
-        {
-            request = request.header("idempotency-key", key);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -203,9 +221,15 @@ impl ControlPlane {
         self.unless_problem(response).await
     }
 
-    /// A request that is none of JSON.
+    /// A request, for bodies that are no JSON. A write is done once, however often it is sent
+    /// (`Idempotency-Key`).
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url()))
+        let key = (method != Method::GET).then(idempotency_key).flatten();
+        let request = self.client.request(method, format!("{}{path}", self.url()));
+        match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        }
     }
 
     async fn unless_problem(&self, response: Response) -> Result<Response, Unanswered> {

@@ -9,6 +9,9 @@
 //! | 4 | not allowed: no credential, one that is not good, or one without the right |
 //! | 5 | refused: what was asked for breaks a rule |
 //! | 130 | interrupted |
+//!
+//! Errors are text on standard error, also where results are JSON: the sentence, then indented
+//! lines. Where a server refused, one of them is `code: …`, which stays the same.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -74,7 +77,12 @@ impl std::error::Error for Failure {}
 /// Prints the error with its causes to standard error, and returns the code to exit with: that of
 /// the outermost [`Failure`] in it, else 1.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    print_error(error);
+    report_with(error, None)
+}
+
+/// As [`report`], with a hint that the error does not give itself.
+pub fn report_with(error: &anyhow::Error, hint: Option<&str>) -> ExitCode {
+    print_error(error, hint);
     exit_code(error)
 }
 
@@ -94,9 +102,18 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     clippy::print_stderr,
     reason = "the one place where a failed command says why"
 )]
-fn print_error(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error, hint: Option<&str>) {
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {
         eprintln!("  caused by: {cause}");
+    }
+    let known = error.chain().find_map(|cause| cause.downcast_ref());
+    if let Some(crate::Unanswered::Problem(problem)) = known {
+        for line in problem.particulars() {
+            eprintln!("  {line}");
+        }
+    }
+    if let Some(hint) = hint {
+        eprintln!("  hint: {hint}");
     }
 }

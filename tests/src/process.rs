@@ -216,6 +216,11 @@ impl Gate {
             .arg("--data")
             .arg(dir)
             .env("TOLLGATE_GATE_TOKEN", token);
+        Self::start_with(command).await
+    }
+
+    /// Starts a gate by this command.
+    pub async fn start_with(command: Command) -> Self {
         let (child, ready) = start(command).await;
         let url = ready
             .strip_prefix("registry-gate ready: ")

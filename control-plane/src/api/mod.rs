@@ -3,9 +3,11 @@
 
 mod activate;
 pub(crate) mod audit;
+pub(crate) mod audit_check;
 mod authzen;
 mod billing;
 mod boxes;
+mod bundles;
 mod caller;
 pub mod client_address;
 mod credentials;
@@ -48,6 +50,7 @@ use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -71,6 +74,8 @@ pub(crate) struct Edge {
     operations: Arc<Operations>,
     limits: Limits,
     running: RunningKeys,
+    /// Who has it reads the whole audit log.
+    checks: Arc<Semaphore>,
     /// Who may say where a request came from before it came to them.
     trusted_proxies: Networks,
 }
@@ -97,6 +102,7 @@ pub fn router(operations: Arc<Operations>, trusted_proxies: Networks) -> Router 
         operations: Arc::clone(&operations),
         limits: Limits::default(),
         running: RunningKeys::default(),
+        checks: Arc::new(Semaphore::new(1)),
         trusted_proxies,
     });
     let (documented, document) = documented().split_for_parts();
@@ -146,6 +152,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(licenses::revoke))
         .routes(routes!(licenses::rotate_key))
         .routes(routes!(license_files::sign))
+        .routes(routes!(bundles::prepare))
+        .routes(routes!(bundles::sign))
         .routes(routes!(boxes::list))
         .routes(routes!(boxes::release))
         .routes(routes!(customers::list))
@@ -162,6 +170,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(signing_keys::remove))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(audit_check::verify))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
         .routes(routes!(webhooks::rotate_secret))

@@ -1,17 +1,31 @@
-//! `tollgate audit`.
+//! `tollgate audit`: the log in a database at hand here, a control plane's in [`there`] and [`tail`].
 
+mod copy;
+mod noted;
+mod rows;
+mod source;
+mod tail;
+mod there;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use activation_token::clock::{Clock, SystemClock};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 use terminal::ask::confirm;
-use terminal::output::print;
+use terminal::output::{print, print_json};
+use terminal::{Exit, Failure};
+
+use copy::Copy;
+use source::{Log, Source};
+use tail::Tail;
 
 use super::{lock, look, look_at_database};
 use crate::api::audit::EntryView;
+use crate::api::audit_check::VerifiedView;
 use crate::data_dir::{DataDir, Keys};
 use crate::head_note;
 use crate::operations::note_replacement;
@@ -23,29 +37,52 @@ use crate::store::{Conn, Database, Store};
 /// What `tollgate audit` can do.
 #[derive(Debug, Subcommand)]
 pub enum Audit {
-    /// Read the whole audit log and check that every row is what was written
+    /// Print the newest rows of a control plane's audit log, and go on with those that come
     ///
-    /// Also while a server runs. Exits with 1 and names the first row that is not. The log must
-    /// also contain the row that was noted last in the data directory's `audit-head`.
+    /// One line each, until it is stopped. A server that is away for a while is waited for.
+    Tail(Box<Tail>),
+    /// Check that every row of the audit log is what was written
+    ///
+    /// Exits with 1 and names the first row that is not. Which log is meant: `--server` or
+    /// `--profile` names a control plane, `--data`, `--database-url` or `--config` a database at
+    /// hand. An option counts before a variable; where neither is given, the current profile's
+    /// control plane is asked, and without a profile the data directory is read. Standard error says
+    /// which log it was, where another one could have been meant.
+    ///
+    /// A control plane reads its whole log; the end that it tells is noted beside the profiles, and
+    /// must be in the log at the next check, which shows when the log was cut. A database is read
+    /// from here, also while a server runs, and must contain the row that was noted last in the
+    /// data directory's `audit-head`.
     Verify {
-        /// A row that the log must contain, as `tollgate audit head` printed it: kept elsewhere,
-        /// it shows when the end of the log was cut
+        /// A row that the log must contain, as `tollgate audit head` and this command print it:
+        /// kept elsewhere, it shows when the end of the log was cut
         #[arg(long, value_name = "ROW:HASH")]
         head: Option<Head>,
+        /// An exported file: it must have no gap, and a control plane's log must still say the same
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
         /// Where the log is
         #[command(flatten)]
-        given: Box<Given>,
+        source: Box<Source>,
     },
     /// Print the newest row's number and hash, to be kept elsewhere
     Head(Box<Given>),
     /// Print the audit log as JSON lines, oldest first
+    ///
+    /// Which log is meant is told as for `verify`.
     Export {
         /// The last row that is there already
-        #[arg(long, value_name = "ROW", default_value_t = 0)]
+        #[arg(long, value_name = "ROW", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
         after: i64,
+        /// Write to this file, mode 0600, which is whole or not there
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Go on with the file after its last row
+        #[arg(long, requires = "output", conflicts_with = "after")]
+        append: bool,
         /// Where the log is
         #[command(flatten)]
-        given: Box<Given>,
+        source: Box<Source>,
     },
     /// Go on with a database that is not the one that was served last
     ///
@@ -66,12 +103,25 @@ impl Audit {
     /// Does it.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Verify { head, given } => verify(&given.load()?.0, head).await?,
+            Self::Tail(tail) => tail.run().await?,
+            Self::Verify { head, file, source } => verify(*source, head, file.as_deref()).await?,
             Self::Head(given) => {
                 let (_, mut conn) = open(&given.load()?.0).await?;
                 print(&format!("{}\n", audit::head(conn.link()).await?))?;
             }
-            Self::Export { after, given } => export(&given.load()?.0, after).await?,
+            Self::Export {
+                after,
+                output,
+                append,
+                source,
+            } => {
+                let log = source.log()?;
+                let (copy, after) = Copy::open(output.as_deref(), append, after)?;
+                match log {
+                    Log::Here(config) => export(&config, copy, after).await?,
+                    Log::There(control_plane) => there::export(control_plane, copy, after).await?,
+                }
+            }
             Self::Accept { yes, given } => accept(&given.load()?.0, yes).await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -85,13 +135,38 @@ async fn open(config: &Config) -> anyhow::Result<(Database, Conn)> {
     Ok((database, conn))
 }
 
-async fn verify(config: &Config, head: Option<Head>) -> anyhow::Result<()> {
-    let data = look(config)?;
+async fn verify(source: Source, head: Option<Head>, file: Option<&Path>) -> anyhow::Result<()> {
+    let json = source.json();
+    let config = match source.log()? {
+        Log::Here(config) => config,
+        Log::There(control_plane) => {
+            return there::verify(control_plane, head, file, json).await;
+        }
+    };
+    if let Some(file) = file {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "`{}` can be compared with a control plane's log alone",
+                file.display()
+            ),
+        )
+        .hint("name one with `--server` or `--profile`")
+        .into());
+    }
+    let data = look(&config)?;
     // Noted before the log is read: it only grows.
     let noted: Vec<Head> = head.into_iter().chain(data.audit_head()?).collect();
-    let (_database, mut conn) = open(config).await?;
+    let (_database, mut conn) = open(&config).await?;
     let chain = Chain::new(&data.hash_key(Keys::MustExist)?);
-    let head = whole(&mut conn, &chain, &noted, "the audit log").await?;
+    let found = audit::verify(&mut conn, &chain, &noted).await?;
+    if json {
+        print_json(&VerifiedView::of(&found))?;
+    }
+    let head = found.map_err(|damage| damaged("the audit log", &damage))?;
+    if json {
+        return Ok(());
+    }
     let rows = head.sequence;
     print(&format!(
         "the audit log is whole: {rows} rows, head {head}\n"
@@ -105,30 +180,25 @@ pub(super) async fn whole(
     noted: &[Head],
     what: &str,
 ) -> anyhow::Result<Head> {
-    let damage = match audit::verify(conn, chain, noted).await? {
-        Ok(head) => return Ok(head),
-        Err(damage) => damage,
-    };
-    let hint = match damage {
-        Damage::Altered(1) => {
-            "\n  hint: every row looks so when `hash-key` is not the one that the log was written with"
-        }
-        Damage::Unchained(_) => {
-            "\n  hint: a release that did not chain wrote it, or somebody else; rows that such a \
-             release writes are chained at the next change"
-        }
-        _ => "",
-    };
-    bail!("{what} is damaged: {damage}{hint}")
+    let found = audit::verify(conn, chain, noted).await?;
+    found.map_err(|damage| damaged(what, &damage))
 }
 
-async fn export(config: &Config, after: i64) -> anyhow::Result<()> {
+fn damaged(what: &str, damage: &Damage) -> anyhow::Error {
+    let failure = Failure::new(Exit::Failed, format!("{what} is damaged: {damage}"));
+    match damage.hint() {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}
+
+async fn export(config: &Config, mut copy: Copy, after: i64) -> anyhow::Result<()> {
     let (_database, mut conn) = open(config).await?;
     let mut last = after;
     loop {
         let entries = audit::entries_after(conn.link(), last).await?;
         let Some(end) = entries.last() else {
-            return Ok(());
+            return copy.finish();
         };
         last = end.sequence;
         let mut text = String::new();
@@ -136,7 +206,9 @@ async fn export(config: &Config, after: i64) -> anyhow::Result<()> {
             text += &json!(EntryView::from(entry)).to_string();
             text.push('\n');
         }
-        print(&text)?;
+        if !copy.write(&text)? {
+            return Ok(());
+        }
     }
 }
 

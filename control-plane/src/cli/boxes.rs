@@ -21,11 +21,14 @@ pub struct Boxes {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the boxes of a license, oldest first
+    /// List the boxes of a license that hold a seat, oldest first
     List {
         /// The license's id
         #[arg(value_name = "LICENSE")]
         license: String,
+        /// Those too whose lease ran out
+        #[arg(long)]
+        all: bool,
     },
     /// Free a box's seat; its tokens are refused from now on
     Release {
@@ -37,7 +40,7 @@ enum Command {
         id: String,
         /// Why, for the audit log
         #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
+        reason: String,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -58,9 +61,10 @@ impl Boxes {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let remote = self.remote;
         match self.command {
-            Command::List { license } => {
+            Command::List { license, all } => {
                 let path = format!("/v1/licenses/{}/boxes?limit=100", escaped(&license));
-                remote.list(&path, "boxes", COLUMNS).await?;
+                let wanted = |row: Value| (all || holds_seat(&row)).then_some(row);
+                remote.list_some(&path, "boxes", COLUMNS, wanted).await?;
             }
             Command::Release {
                 license,
@@ -71,7 +75,7 @@ impl Boxes {
                 confirm(&format!("Release {id}? It is refused at once."), yes)?;
                 let (license, of) = (escaped(&license), escaped(&id));
                 let path = format!("/v1/licenses/{license}/boxes/{of}");
-                let path = with_reason(&path, reason.as_deref());
+                let path = with_reason(&path, Some(&reason));
                 remote.write(Method::DELETE, &path, None).await?;
                 say(&format!("released {id}: its seat is free"))?;
             }
@@ -80,14 +84,17 @@ impl Boxes {
     }
 }
 
+fn holds_seat(row: &Value) -> bool {
+    row.pointer("/holdsSeat").and_then(Value::as_bool) == Some(true)
+}
+
 /// Whether a box holds its seat, and until when.
 fn seat(row: &Value) -> String {
-    let holds = row.pointer("/holdsSeat").and_then(Value::as_bool);
     let at = |name| row.pointer(name).and_then(Value::as_str);
-    match (holds, at("/leasedUntil"), at("/offlineUntil")) {
-        (Some(true), Some(until), _) => format!("until {until}"),
-        (Some(true), None, Some(until)) => format!("yes, offline until {until}"),
-        (Some(true), None, None) => "yes".to_owned(),
-        _ => "no".to_owned(),
+    match (holds_seat(row), at("/leasedUntil"), at("/offlineUntil")) {
+        (true, Some(until), _) => format!("until {until}"),
+        (true, None, Some(until)) => format!("yes, offline until {until}"),
+        (true, None, None) => "yes".to_owned(),
+        (false, ..) => "no".to_owned(),
     }
 }

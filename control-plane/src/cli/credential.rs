@@ -1,4 +1,4 @@
-//! `tollgate credential`.
+//! `tollgate credential`: who may ask the control plane and the gate.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,13 +7,17 @@ use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use terminal::ask::confirm;
 use terminal::output::say;
-use terminal::private_file;
+use terminal::private_file::Reserved;
+use terminal::{Exit, Failure};
 
-use super::remote::{Cell, Column, Remote, escaped, with_reason};
+use super::remote::{Cell, Column, Remote, escaped, pages, with_reason};
 use super::when::When;
+
+const KINDS: [&str; 4] = ["operator", "gate", "publisher", "application"];
+const ROLES: [&str; 4] = ["admin", "support", "viewer", "billing"];
 
 /// What `tollgate credential` can do.
 #[derive(Debug, Args)]
@@ -26,15 +30,15 @@ pub struct Credential {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a credential and print its secret, this once
+    /// Create a credential and print its secret, this once
     Create(Create),
     /// List credentials, newest first
     List {
         /// Of this kind
-        #[arg(long, value_name = "KIND", value_parser = kinds())]
+        #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS))]
         kind: Option<String>,
     },
-    /// Revoke a credential: it is refused from now on
+    /// Revoke a credential: it is refused at once, for good
     Revoke {
         /// The credential's id
         #[arg(value_name = "CREDENTIAL")]
@@ -51,15 +55,15 @@ enum Command {
 #[derive(Debug, Args)]
 struct Create {
     /// Who it is for
-    #[arg(value_parser = kinds())]
+    #[arg(value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS))]
     kind: String,
     /// A name for people
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "NAME")]
     name: String,
     /// What an operator may do [default: viewer]
-    #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(["admin", "support", "viewer", "billing"]))]
+    #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(ROLES))]
     role: Option<String>,
-    /// When it ends: a time, a day, or a span from now such as `90d` [default: never]
+    /// From when on it is no longer good: a time, a day, or a span from now such as `90d`
     #[arg(long, value_name = "TIME")]
     expires_at: Option<When>,
     /// Write the secret to this file, mode 0600, in place of printing it
@@ -67,24 +71,27 @@ struct Create {
     secret_file: Option<PathBuf>,
 }
 
+/// What a list shows of each credential.
 const COLUMNS: &[Column] = &[
     ("CREDENTIAL", Cell::At("/id")),
     ("KIND", Cell::At("/kind")),
     ("ROLE", Cell::At("/role")),
     ("NAME", Cell::At("/name")),
-    ("LAST USED", Cell::At("/lastUsedAt")),
+    ("STATE", Cell::Of(state)),
     ("EXPIRES", Cell::At("/expiresAt")),
-    ("REVOKED", Cell::At("/revokedAt")),
+    ("LAST USED", Cell::At("/lastUsedAt")),
 ];
 
+/// What is shown of one.
 const FIELDS: &[Column] = &[
     ("credential", Cell::At("/id")),
     ("kind", Cell::At("/kind")),
     ("role", Cell::At("/role")),
     ("name", Cell::At("/name")),
+    ("state", Cell::Of(state)),
     ("created", Cell::At("/createdAt")),
     ("expires", Cell::At("/expiresAt")),
-    ("revoked", Cell::At("/revokedAt")),
+    ("last used", Cell::At("/lastUsedAt")),
 ];
 
 impl Credential {
@@ -94,27 +101,11 @@ impl Credential {
         match self.command {
             Command::Create(command) => command.run(&remote).await?,
             Command::List { kind } => {
-                let mut path = "/v1/credentials?limit=100".to_owned();
-                if let Some(kind) = kind {
-                    path += "&kind=";
-                    path += &kind;
-                }
+                let kind = kind.map(|kind| format!("&kind={kind}"));
+                let path = format!("/v1/credentials?limit=100{}", kind.unwrap_or_default());
                 remote.list(&path, "credentials", COLUMNS).await?;
             }
-            Command::Revoke { id, reason, yes } => {
-                let own: Value = remote.get("/v1/credentials/self").await?;
-                let is_own = own.pointer("/id").and_then(Value::as_str) == Some(&id);
-                let note = if is_own {
-                    " It is the one you work with."
-                } else {
-                    ""
-                };
-                confirm(&format!("Revoke {id}? It is refused at once.{note}"), yes)?;
-                let path = format!("/v1/credentials/{}", escaped(&id));
-                let path = with_reason(&path, reason.as_deref());
-                let revoked = remote.write(Method::DELETE, &path, None).await?;
-                remote.show(&revoked, FIELDS)?;
-            }
+            Command::Revoke { id, reason, yes } => revoke(&remote, &id, reason, yes).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -122,28 +113,85 @@ impl Credential {
 
 impl Create {
     async fn run(self, remote: &Remote) -> anyhow::Result<()> {
-        let body = json!({
-            "kind": self.kind,
-            "name": self.name,
-            "role": self.role,
-            "expiresAt": self.expires_at.map(|When(at)| at),
-        });
+        if self.role.is_some() && self.kind != "operator" {
+            let text = "only an operator has a role";
+            return Err(Failure::new(Exit::Usage, text).into());
+        }
+        let expires_at = self.expires_at.map(|When(at)| at);
+        let body: Map<String, Value> = [
+            ("kind", json!(self.kind)),
+            ("name", json!(self.name)),
+            ("role", json!(self.role)),
+            ("expiresAt", json!(expires_at)),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        // What cannot be kept is not made.
+        let secret_file = self.secret_file.map(Reserved::new).transpose()?;
         let path = "/v1/credentials";
-        let mut made = remote.write(Method::POST, path, Some(body)).await?;
-        let Some(file) = self.secret_file else {
+        let mut credential = remote.write(Method::POST, path, Some(body.into())).await?;
+        let Some(file) = secret_file else {
             let mut fields = FIELDS.to_vec();
             fields.push(("secret", Cell::At("/secret")));
-            return remote.show(&made, &fields);
+            return remote.show(&credential, &fields);
         };
-        let secret = made.as_object_mut().and_then(|made| made.remove("secret"));
+        let members = credential.as_object_mut();
+        let secret = members.and_then(|members| members.remove("secret"));
         let secret = secret.as_ref().and_then(Value::as_str);
         let secret = secret.context("the answer has no secret")?;
-        private_file::write(&file, &format!("{secret}\n"))?;
-        say(&format!("the secret is in `{}`", file.display()))?;
-        remote.show(&made, FIELDS)
+        let path = file.path().to_owned();
+        file.fill(&format!("{secret}\n"))
+            .context("the secret is lost; revoke the credential and create another")?;
+        say(&format!("the secret is in `{}`", path.display()))?;
+        remote.show(&credential, FIELDS)
     }
 }
 
-fn kinds() -> PossibleValuesParser {
-    PossibleValuesParser::new(["operator", "gate", "publisher", "application"])
+async fn revoke(
+    remote: &Remote,
+    id: &str,
+    reason: Option<String>,
+    yes: bool,
+) -> anyhow::Result<()> {
+    let control_plane = remote.control_plane()?;
+    let all = pages(&control_plane, "/v1/credentials?limit=100", "credentials").await?;
+    let text = |credential: &Value, name: &str| {
+        let text = credential.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let Some(credential) = all.iter().find(|credential| text(credential, "id") == id) else {
+        let text = format!("there is no credential `{id}`");
+        return Err(Failure::new(Exit::Refused, text)
+            .hint("`tollgate credential list` shows them")
+            .into());
+    };
+    let own: Value = control_plane.get("/v1/credentials/self").await?;
+    if text(&own, "id") == id {
+        say(
+            "warning: this is the credential that you are using; nothing can be asked with it \
+             afterwards",
+        )?;
+    }
+    let (kind, name) = (text(credential, "kind"), text(credential, "name"));
+    let loses = match kind.as_str() {
+        "gate" => " The gates that use it stop serving once their snapshot is stale.",
+        "publisher" | "application" | "operator" => " Whoever uses it is refused at once.",
+        _ => "",
+    };
+    let question = format!("Revoke the {kind} credential {id} ({name}) for good?{loses}");
+    confirm(&question, yes)?;
+    let path = format!("/v1/credentials/{}", escaped(id));
+    let path = with_reason(&path, reason.as_deref());
+    let revoked: Value = control_plane.write(Method::DELETE, &path, None).await?;
+    remote.show(&revoked, FIELDS)
+}
+
+/// Whether it is still good, as far as anybody decided.
+fn state(credential: &Value) -> String {
+    match credential.get("revokedAt").and_then(Value::as_str) {
+        Some(at) => format!("revoked at {at}"),
+        None => "in force".to_owned(),
+    }
 }

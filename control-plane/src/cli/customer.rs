@@ -1,15 +1,16 @@
-//! `tollgate customer`.
+//! `tollgate customer`: the tier, overrides and usage of those who bought.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use terminal::output::{print, print_json};
+use terminal::output::{print, print_json, table};
 use terminal::{Exit, Failure};
 
-use super::remote::{Cell, Column, Remote, escaped, rows_table, with_reason};
-use super::when::When;
+use super::remote::{Cell, Column, Remote, escaped, with_reason};
 
 /// What `tollgate customer` can do.
 #[derive(Debug, Args)]
@@ -22,137 +23,156 @@ pub struct Customer {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the customers with their tiers
+    /// List customers, each with its tier
     List,
-    /// Show, assign and release a customer's tier
+    /// Show, assign or release a customer's tier
     #[command(subcommand)]
     Tier(Tier),
-    /// Show, set and clear what a customer may do beside its tier
+    /// Show, set or clear what a customer has in place of what its tier says
     #[command(subcommand)]
     Override(Override),
-    /// Show what a customer used, and how much is left of its limits
+    /// Show what a customer uses of its limits
     Usage(Usage),
 }
 
 #[derive(Debug, Subcommand)]
 enum Tier {
-    /// Show a customer's tier and where it comes from
+    /// Show a customer's tier, and who decided it
     Show {
-        /// The customer's id
+        /// The customer
         #[arg(value_name = "CUSTOMER")]
-        id: String,
+        customer: String,
     },
-    /// Assign a tier by hand: billing does not change it from then on
+    /// Assign a tier by hand
+    ///
+    /// Licenses that name no tier follow it from their next activation on. Billing does not change
+    /// it until it is released.
     Assign {
-        /// The customer's id
+        /// The customer
         #[arg(value_name = "CUSTOMER")]
-        id: String,
+        customer: String,
         /// The tier
+        #[arg(value_name = "TIER")]
         tier: String,
-        /// Why, for the audit log
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
-    /// Take an assignment by hand away: billing decides again, or the default
+    /// Take an assignment back
+    ///
+    /// Then billing decides, at once, where it knows of a subscription in force, and else the
+    /// default.
     Release {
-        /// The customer's id
+        /// The customer
         #[arg(value_name = "CUSTOMER")]
-        id: String,
-        /// Why, for the audit log
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
+        customer: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
 #[derive(Debug, Subcommand)]
 enum Override {
-    /// Show the features and limits in force, and what decided each
+    /// Show what is in force for a customer, and what decided each of it
     Show {
-        /// The customer's id
+        /// The customer, or another subject
         #[arg(value_name = "CUSTOMER")]
-        id: String,
+        customer: String,
     },
-    /// Set features and limits: `sso=on seats=20 api_calls=unlimited`
+    /// Set overrides, and leave the others
     ///
-    /// All of them, or none where one is wrong.
+    /// A feature is `on` or `off`, a limit a number or `unlimited`. Several are set together or not
+    /// at all. An override may give or take, and stays when the tier changes.
     Set {
-        /// The customer's id
+        /// The customer, or another subject
         #[arg(value_name = "CUSTOMER")]
-        id: String,
-        /// A feature and `on` or `off`, or a limit and a number or `unlimited`
+        customer: String,
+        /// What to set, for example `sso=on` or `seats=50`
         #[arg(value_name = "NAME=VALUE", required = true, value_parser = setting)]
-        settings: Vec<(String, Setting)>,
-        /// Why, for the audit log
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
+        settings: Vec<Setting>,
+        #[command(flatten)]
+        why: Why,
     },
-    /// Take overrides away, so that the tier decides again
+    /// Clear overrides, so that tier and add-ons count again
     Clear {
-        /// The customer's id
+        /// The customer, or another subject
         #[arg(value_name = "CUSTOMER")]
-        id: String,
-        /// The features and limits
-        #[arg(value_name = "NAME", required_unless_present = "all")]
+        customer: String,
+        /// The features and limits to clear
+        #[arg(
+            value_name = "NAME",
+            required_unless_present = "all",
+            conflicts_with = "all"
+        )]
         names: Vec<String>,
-        /// All of them
-        #[arg(long, conflicts_with = "names")]
+        /// Clear all
+        #[arg(long)]
         all: bool,
-        /// Why, for the audit log
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
 #[derive(Debug, Args)]
+struct Why {
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
 struct Usage {
-    /// The customer's id
+    /// The customer, or another subject
     #[arg(value_name = "CUSTOMER")]
-    id: String,
-    /// The period: `day`, `month` and so on for the one that runs, or a length such as `30 days`
-    /// [default: each metric's own]
-    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["from", "to"])]
+    customer: String,
+    /// minute, hour, day, week, month or year for the one that runs, or a time that ends now, such
+    /// as `30 days` [default: the period that each metric is counted in]
+    #[arg(long, value_name = "WINDOW", conflicts_with_all = ["from", "to"])]
     window: Option<String>,
-    /// From when on
-    #[arg(long, value_name = "TIME", requires = "to")]
-    from: Option<When>,
+    /// From when on, such as 2026-11-01T00:00:00Z or 2026-11-01
+    #[arg(long, value_name = "TIME", requires = "to", value_parser = moment)]
+    from: Option<Timestamp>,
     /// Until when
-    #[arg(long, value_name = "TIME", requires = "from")]
-    to: Option<When>,
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = moment)]
+    to: Option<Timestamp>,
 }
 
-/// What a feature or limit is set to.
-#[derive(Debug, Clone, Copy)]
+/// An override as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Setting {
-    Feature(bool),
-    /// None is unlimited.
-    Limit(Option<u64>),
+    /// A feature, on or off.
+    Feature(String, bool),
+    /// A limit; none is unlimited.
+    Limit(String, Option<u64>),
 }
 
-const TIER: &[Column] = &[
+/// What is shown of a customer.
+const FIELDS: &[Column] = &[
     ("customer", Cell::At("/customerId")),
     ("tier", Cell::At("/tier")),
-    ("from", Cell::At("/source")),
-    ("assigned", Cell::At("/assignedAt")),
-    ("by", Cell::At("/actor")),
+    ("decided by", Cell::At("/source")),
+    ("assigned by", Cell::At("/actor")),
     ("reason", Cell::At("/reason")),
+    ("assigned", Cell::At("/assignedAt")),
+    ("known since", Cell::At("/createdAt")),
 ];
 
-const CUSTOMERS: &[Column] = &[
+/// What a list shows of each.
+const COLUMNS: &[Column] = &[
     ("CUSTOMER", Cell::At("/customerId")),
     ("TIER", Cell::At("/tier")),
-    ("FROM", Cell::At("/source")),
+    ("DECIDED BY", Cell::At("/source")),
     ("ASSIGNED", Cell::At("/assignedAt")),
-    ("SINCE", Cell::At("/createdAt")),
+    ("KNOWN SINCE", Cell::At("/createdAt")),
 ];
 
-const USAGE: &[Column] = &[
-    ("METRIC", Cell::At("/metric")),
-    ("USED", Cell::At("/used")),
-    ("LIMIT", Cell::At("/limit")),
-    ("LEFT", Cell::At("/left")),
-    ("UNIT", Cell::At("/unit")),
-    ("FROM", Cell::At("/from")),
-    ("TO", Cell::At("/to")),
+/// What is shown of a subject before its features and limits.
+const STANDING: &[Column] = &[
+    ("customer", Cell::At("/subject")),
+    ("tier", Cell::At("/tier")),
+    ("tier from", Cell::At("/tierSource")),
+    ("add-ons", Cell::At("/addOns")),
+    ("premium", Cell::Of(|standing| yes(standing, "/premium"))),
+    ("trial ends", Cell::At("/trialEndsAt")),
 ];
 
 impl Customer {
@@ -162,7 +182,7 @@ impl Customer {
         match self.command {
             Command::List => {
                 let path = "/v1/customers?limit=100";
-                remote.list(path, "customers", CUSTOMERS).await?;
+                remote.list(path, "customers", COLUMNS).await?;
             }
             Command::Tier(command) => command.run(&remote).await?,
             Command::Override(command) => command.run(&remote).await?,
@@ -174,108 +194,182 @@ impl Customer {
 
 impl Tier {
     async fn run(self, remote: &Remote) -> anyhow::Result<()> {
-        let path = |id: &str| format!("/v1/customers/{}/tier", escaped(id));
-        let tier = match self {
-            Self::Show { id } => remote.get(&path(&id)).await?,
-            Self::Assign { id, tier, reason } => {
-                let body = json!({ "tier": tier, "reason": reason });
-                remote.write(Method::PUT, &path(&id), Some(body)).await?
+        let path = |customer: &str| format!("/v1/customers/{}/tier", escaped(customer));
+        let standing = match self {
+            Self::Show { customer } => remote.get(&path(&customer)).await?,
+            Self::Assign {
+                customer,
+                tier,
+                why,
+            } => {
+                let body = json!({ "tier": tier, "reason": why.reason });
+                remote
+                    .write(Method::PUT, &path(&customer), Some(body))
+                    .await?
             }
-            Self::Release { id, reason } => {
-                let path = with_reason(&path(&id), reason.as_deref());
+            Self::Release { customer, why } => {
+                let path = with_reason(&path(&customer), why.reason.as_deref());
                 remote.write(Method::DELETE, &path, None).await?
             }
         };
-        remote.show(&tier, TIER)
+        remote.show(&standing, FIELDS)
     }
 }
 
 impl Override {
     async fn run(self, remote: &Remote) -> anyhow::Result<()> {
-        let of = |id: &str| format!("/v1/subjects/{}", escaped(id));
-        let entitlements = match self {
-            Self::Show { id } => remote.get(&format!("{}/entitlements", of(&id))).await?,
+        let standing = match self {
+            Self::Show { customer } => remote.get(&entitlements(&customer)).await?,
             Self::Set {
-                id,
+                customer,
                 settings,
-                reason,
+                why,
             } => {
-                let path = format!("{}/overrides", of(&id));
-                let body = body(settings, reason.as_deref())?;
+                let body = body(settings, why.reason.as_deref())?;
+                let path = overrides(&customer);
                 remote.write(Method::PATCH, &path, Some(body)).await?
             }
             Self::Clear {
-                id, names, reason, ..
+                customer,
+                names,
+                all,
+                why,
             } => {
-                let path = format!("{}/overrides", of(&id));
-                let path = if names.is_empty() {
-                    path
-                } else {
-                    let known = remote.get("/v1/manifest").await?;
-                    let (features, limits) = sorted(&known, names);
-                    format!("{path}?features={features}&limits={limits}")
-                };
-                let path = with_reason(&path, reason.as_deref());
+                let mut path = overrides(&customer);
+                if !all {
+                    let standing = remote.get(&entitlements(&customer)).await?;
+                    let (features, limits) = sorted(&standing, names)?;
+                    let named =
+                        |names: Vec<String>| Some(names.join(",")).filter(|all| !all.is_empty());
+                    path += &query(&[("features", named(features)), ("limits", named(limits))]);
+                }
+                let path = with_reason(&path, why.reason.as_deref());
                 remote.write(Method::DELETE, &path, None).await?
             }
         };
-        show_entitlements(remote, &entitlements)
+        show(remote, &standing)
     }
 }
 
 impl Usage {
     async fn run(self, remote: &Remote) -> anyhow::Result<()> {
-        let id = escaped(&self.id);
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        if let Some(window) = &self.window {
-            query.append_pair("window", window);
+        let customer = escaped(&self.customer);
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let parts = [
+            ("window", self.window.clone()),
+            ("from", time(self.from)),
+            ("to", time(self.to)),
+        ];
+        // A limit is for the period that its metric is counted in, and says nothing of another.
+        let own_period = self.window.is_none() && self.from.is_none();
+        let control_plane = remote.control_plane()?;
+        let path = format!("/v1/subjects/{customer}/usage{}", query(&parts));
+        let mut usage: Value = control_plane.get(&path).await?;
+        if own_period {
+            let standing: Value = control_plane.get(&entitlements(&self.customer)).await?;
+            let rows = usage.pointer_mut("/usage").and_then(Value::as_array_mut);
+            for row in rows.into_iter().flatten() {
+                limit(row, &standing);
+            }
         }
-        if let (Some(When(from)), Some(When(to))) = (self.from, self.to) {
-            query.append_pair("from", &from.to_string());
-            query.append_pair("to", &to.to_string());
-        }
-        let usage = remote
-            .get(&format!("/v1/subjects/{id}/usage?{}", query.finish()))
-            .await?;
         if remote.json {
             return print_json(&usage);
         }
-        let limits = remote
-            .get(&format!("/v1/subjects/{id}/entitlements"))
-            .await?;
         let rows = usage.pointer("/usage").and_then(Value::as_array);
-        let rows: Vec<Value> = rows
-            .into_iter()
-            .flatten()
-            .map(|row| with_limit(row.clone(), &limits))
-            .collect();
-        print(&rows_table(&rows, USAGE))
+        let rows = rows.into_iter().flatten().map(|row| {
+            let text = |name| row.get(name).map_or_else(|| "-".to_owned(), plain);
+            let period = format!("{} to {}", text("from"), text("to"));
+            let columns = ["metric", "used", "limit", "left", "unit"].map(text);
+            columns.into_iter().chain([period]).collect::<Vec<_>>()
+        });
+        print(&table(
+            &["METRIC", "USED", "LIMIT", "LEFT", "UNIT", "PERIOD"],
+            rows,
+        ))
     }
 }
 
-/// A metric's row with the limit of the same name, where there is one, and what is left of it.
-fn with_limit(mut row: Value, entitlements: &Value) -> Value {
-    let metric = row.pointer("/metric").and_then(Value::as_str);
-    let limit = metric.and_then(|metric| entitlements.pointer(&format!("/limits/{metric}/limit")));
-    let used = row.pointer("/used").and_then(Value::as_u64).unwrap_or(0);
-    let (limit, left) = match limit.map(|limit| (limit, limit.as_u64())) {
-        None => return row,
-        Some((_, Some(limit))) => (json!(limit), json!(limit.saturating_sub(used))),
-        Some(_) => (json!("unlimited"), json!("unlimited")),
+/// Adds the limit of a metric's name to what is used of it, and what is left.
+fn limit(row: &mut Value, standing: &Value) {
+    let name = row.get("metric").and_then(Value::as_str);
+    let limit = name.and_then(|name| standing.get("limits")?.get(name)?.get("limit"));
+    let used = row.get("used").and_then(Value::as_u64).unwrap_or(0);
+    let (Some(limit), Some(row)) = (limit, row.as_object_mut()) else {
+        return;
     };
-    if let Some(members) = row.as_object_mut() {
-        members.insert("limit".to_owned(), limit);
-        members.insert("left".to_owned(), left);
-    }
-    row
+    let left = limit.as_u64().map(|limit| limit.saturating_sub(used));
+    row.insert("limit".to_owned(), limit.clone());
+    row.insert("left".to_owned(), json!(left));
 }
 
-fn body(settings: Vec<(String, Setting)>, reason: Option<&str>) -> anyhow::Result<Value> {
+/// What is in force, what decided, and what stands in place of something.
+fn show(remote: &Remote, standing: &Value) -> anyhow::Result<()> {
+    remote.show(standing, STANDING)?;
+    if remote.json {
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for (kind, member) in [("features", "on"), ("limits", "limit")] {
+        let overrides = standing.get("overrides").and_then(|all| all.get(kind));
+        let all = standing.get(kind).and_then(Value::as_object);
+        for (name, value) in all.into_iter().flatten() {
+            let text = |value: Option<&Value>| value.map_or_else(|| "-".to_owned(), plain);
+            let source = value.get("source").and_then(Value::as_str);
+            rows.push([
+                name.clone(),
+                text(value.get(member)),
+                source.unwrap_or("-").to_owned(),
+                text(overrides.and_then(|all| all.get(name))),
+            ]);
+        }
+    }
+    let rows = table(&["NAME", "IN FORCE", "DECIDED BY", "OVERRIDE"], rows);
+    print(&format!("\n{rows}"))
+}
+
+/// What stands in force, for people.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "on".to_owned(),
+        Value::Bool(false) => "off".to_owned(),
+        Value::Null => "unlimited".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn yes(value: &Value, at: &str) -> String {
+    let yes = value.pointer(at).and_then(Value::as_bool) == Some(true);
+    if yes { "yes" } else { "no" }.to_owned()
+}
+
+fn entitlements(customer: &str) -> String {
+    format!("/v1/subjects/{}/entitlements", escaped(customer))
+}
+
+fn overrides(customer: &str) -> String {
+    format!("/v1/subjects/{}/overrides", escaped(customer))
+}
+
+/// A query string of what is given.
+fn query(parts: &[(&str, Option<String>)]) -> String {
+    let given = parts.iter().filter_map(|(name, value)| {
+        let value = value.as_deref()?;
+        Some(format!("{name}={}", escaped(value)))
+    });
+    match given.collect::<Vec<_>>().join("&") {
+        nothing if nothing.is_empty() => nothing,
+        query => format!("?{query}"),
+    }
+}
+
+/// Overrides as the API takes them. What is said twice is said wrongly once.
+fn body(settings: Vec<Setting>, reason: Option<&str>) -> anyhow::Result<Value> {
     let (mut features, mut limits) = (Map::new(), Map::new());
-    for (name, setting) in settings {
-        let before = match setting {
-            Setting::Feature(on) => features.insert(name.clone(), json!(on)),
-            Setting::Limit(limit) => limits.insert(name.clone(), json!(limit)),
+    for setting in settings {
+        let (name, before) = match setting {
+            Setting::Feature(name, on) => (name.clone(), features.insert(name, json!(on))),
+            Setting::Limit(name, count) => (name.clone(), limits.insert(name, json!(count))),
         };
         if before.is_some() {
             let text = format!("`{name}` is set twice");
@@ -285,59 +379,105 @@ fn body(settings: Vec<(String, Setting)>, reason: Option<&str>) -> anyhow::Resul
     Ok(json!({ "features": features, "limits": limits, "reason": reason }))
 }
 
-/// Names as the query wants them, features and limits apart. The server tells of one that is
-/// neither.
-fn sorted(manifest: &Value, names: Vec<String>) -> (String, String) {
-    let limits = manifest.pointer("/limits").and_then(Value::as_array);
-    let is_limit = |name: &String| limits.is_some_and(|all| all.contains(&json!(name)));
-    let (limits, features): (Vec<_>, Vec<_>) = names.into_iter().partition(is_limit);
-    let joined = |names: Vec<String>| {
-        let names = names.iter().map(|name| escaped(name));
-        names.collect::<Vec<_>>().join(",")
+/// Names as features and as limits, by what the server says there is. An override whose feature or
+/// limit is gone can be cleared as well.
+fn sorted(standing: &Value, names: Vec<String>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let known = |kind: &str| -> BTreeSet<String> {
+        let places = [format!("/{kind}"), format!("/overrides/{kind}")];
+        let all = places.iter().filter_map(|at| standing.pointer(at));
+        let all = all.filter_map(Value::as_object).flatten();
+        all.map(|(name, _)| name.clone()).collect()
     };
-    (joined(features), joined(limits))
-}
-
-/// Features and limits with what decided each.
-fn show_entitlements(remote: &Remote, entitlements: &Value) -> anyhow::Result<()> {
-    if remote.json {
-        return print_json(entitlements);
+    let (known_features, known_limits) = (known("features"), known("limits"));
+    let (mut features, mut limits) = (Vec::new(), Vec::new());
+    for name in names {
+        let (is_feature, is_limit) = (known_features.contains(&name), known_limits.contains(&name));
+        if !is_feature && !is_limit {
+            let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!("`{name}` is neither a feature nor a limit");
+            let (features, limits) = (list(known_features), list(known_limits));
+            return Err(Failure::new(Exit::Refused, text)
+                .hint(format!("features: {features}; limits: {limits}"))
+                .into());
+        }
+        features.extend(is_feature.then(|| name.clone()));
+        limits.extend(is_limit.then_some(name));
     }
-    let at = |place| entitlements.pointer(place).and_then(Value::as_object);
-    let rows = at("/features").into_iter().chain(at("/limits")).flatten();
-    let rows: Vec<Value> = rows
-        .map(|(name, decided)| {
-            json!({ "name": name, "value": value(decided), "source": decided.pointer("/source") })
-        })
-        .collect();
-    let columns = &[
-        ("NAME", Cell::At("/name")),
-        ("VALUE", Cell::At("/value")),
-        ("DECIDED BY", Cell::At("/source")),
-    ];
-    print(&rows_table(&rows, columns))
+    Ok((features, limits))
 }
 
-fn value(decided: &Value) -> String {
-    if let Some(on) = decided.pointer("/on").and_then(Value::as_bool) {
-        return if on { "on" } else { "off" }.to_owned();
+/// Reads an override.
+fn setting(text: &str) -> Result<Setting, String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("an override is written `name=value`")?;
+    let name = name.to_owned();
+    match value {
+        "on" => Ok(Setting::Feature(name, true)),
+        "off" => Ok(Setting::Feature(name, false)),
+        "unlimited" => Ok(Setting::Limit(name, None)),
+        count => match count.parse() {
+            Ok(count) => Ok(Setting::Limit(name, Some(count))),
+            Err(_) => Err("a feature is `on` or `off`, a limit a number or `unlimited`".to_owned()),
+        },
     }
-    let limit = decided.pointer("/limit").and_then(Value::as_u64);
-    limit.map_or("unlimited".to_owned(), |limit| limit.to_string())
 }
 
-fn setting(text: &str) -> Result<(String, Setting), String> {
-    let (name, value) = text
-        .split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or("it is written `name=value`")?;
-    let setting = match value {
-        "on" => Setting::Feature(true),
-        "off" => Setting::Feature(false),
-        "unlimited" => Setting::Limit(None),
-        number => Setting::Limit(Some(number.parse().map_err(
-            |_| "a feature is `on` or `off`, a limit a whole number or `unlimited`",
-        )?)),
+/// A moment that is written as such: a span from now would lie in the future.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let day = |text: &str| {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(start.timestamp())
     };
-    Ok((name.to_owned(), setting))
+    let time = text.parse().ok().or_else(|| day(text));
+    time.ok_or_else(|| "this is no time such as `2026-11-01T12:00:00Z` or `2026-11-01`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_tells_by_its_value_what_it_is() {
+        assert_eq!(setting("sso=on"), Ok(Setting::Feature("sso".into(), true)));
+        assert_eq!(setting("a=off"), Ok(Setting::Feature("a".into(), false)));
+        assert_eq!(
+            setting("seats=0"),
+            Ok(Setting::Limit("seats".into(), Some(0)))
+        );
+        assert_eq!(
+            setting("seats=unlimited"),
+            Ok(Setting::Limit("seats".into(), None))
+        );
+        for text in ["sso", "=on", "sso=", "seats=-1", "seats=1.5", "sso=ON"] {
+            assert!(setting(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_twice_is_refused() {
+        let twice = ["sso=on", "sso=off"].map(|text| setting(text).unwrap());
+        let error = body(twice.into(), None).unwrap_err();
+        assert_eq!(error.to_string(), "`sso` is set twice");
+    }
+
+    #[test]
+    fn names_go_where_the_server_knows_them() {
+        let standing = json!({
+            "features": { "sso": {} },
+            "limits": { "seats": {} },
+            "overrides": { "features": {}, "limits": { "gone": 1 } },
+        });
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let (features, limits) = sorted(&standing, names(&["seats", "sso", "gone"])).unwrap();
+        assert_eq!(
+            (features, limits),
+            (names(&["sso"]), names(&["seats", "gone"]))
+        );
+        let error = sorted(&standing, names(&["soo"])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`soo` is neither a feature nor a limit\n  hint: features: sso; limits: gone, seats"
+        );
+    }
 }

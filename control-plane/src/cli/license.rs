@@ -11,7 +11,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use terminal::ask::confirm;
 use terminal::output::{print, print_json, say};
-use terminal::{Exit, Failure, private_file};
+use terminal::private_file::Reserved;
+use terminal::{Exit, Failure};
 
 use super::remote::{Cell, Column, Remote, escaped, rows_table};
 use super::sign_request::SignRequest;
@@ -77,7 +78,7 @@ struct Issue {
     customer: String,
     #[command(flatten)]
     terms: Terms,
-    /// Write the key to this file, mode 0600, in place of printing it
+    /// Write the key to this new file, mode 0600, in place of printing it
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -180,7 +181,7 @@ struct RotateKey {
     /// now
     #[arg(long, value_name = "TIME", value_parser = when::seconds)]
     overlap: Option<u32>,
-    /// Write the key to this file, mode 0600, in place of printing it
+    /// Write the key to this new file, mode 0600, in place of printing it
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Do not ask
@@ -202,6 +203,9 @@ struct List {
     /// That expire before then
     #[arg(long, value_name = "TIME")]
     expires_before: Option<When>,
+    /// No more than so many
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -212,8 +216,9 @@ struct Import {
     /// Only say what would happen
     #[arg(long)]
     dry_run: bool,
-    /// Write the keys to this file, mode 0600, as CSV with each license's id and customer
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "json"])]
+    /// Write the keys to this new file, mode 0600, as CSV with each license's id and customer; `-`
+    /// prints them, and says the rest on standard error
+    #[arg(short = 'o', long, value_name = "FILE", required_unless_present_any = ["dry_run", "json"])]
     keys_file: Option<PathBuf>,
 }
 
@@ -250,10 +255,7 @@ impl License {
         let remote = self.remote;
         match self.command {
             Command::Issue(command) => command.run(&remote).await?,
-            Command::List(command) => {
-                let path = format!("/v1/licenses?{}", command.query());
-                remote.list(&path, "licenses", COLUMNS).await?;
-            }
+            Command::List(command) => command.run(&remote).await?,
             Command::Show { id } => {
                 let license = remote
                     .get(&format!("/v1/licenses/{}", escaped(&id)))
@@ -281,11 +283,12 @@ impl License {
 
 impl Issue {
     async fn run(self, remote: &Remote) -> anyhow::Result<()> {
+        let key_file = self.key_file.map(Reserved::new).transpose()?;
         let mut body = self.terms.body();
         body.insert("customerId".to_owned(), json!(self.customer));
         let path = "/v1/licenses";
         let license = remote.write(Method::POST, path, Some(body.into())).await?;
-        show_with_key(remote, license, self.key_file)
+        show_with_key(remote, license, key_file)
     }
 }
 
@@ -299,10 +302,20 @@ impl Change {
                 return Err(Failure::new(Exit::Usage, text).into());
             }
         }
-        let notes = body.entry("metadata").or_insert_with(|| json!({}));
-        if let Value::Object(notes) = notes {
-            let gone = self.clear_metadata.into_iter();
-            notes.extend(gone.map(|name| (name, Value::Null)));
+        if !self.clear_metadata.is_empty()
+            && let Value::Object(notes) = body.entry("metadata").or_insert_with(|| json!({}))
+        {
+            for name in self.clear_metadata {
+                if notes.insert(name.clone(), Value::Null).is_some() {
+                    let text = format!("the note `{name}` is both set and cleared");
+                    return Err(Failure::new(Exit::Usage, text).into());
+                }
+            }
+        }
+        if body.is_empty() {
+            return Err(Failure::new(Exit::Usage, "nothing is to change")
+                .hint("`tollgate license change --help` lists what can")
+                .into());
         }
         if let Some(reason) = self.reason {
             body.insert("reason".to_owned(), json!(reason));
@@ -362,14 +375,23 @@ impl RotateKey {
                 self.yes,
             )?;
         }
+        let key_file = self.key_file.map(Reserved::new).transpose()?;
         let path = format!("/v1/licenses/{}/rotate-key", escaped(id));
         let body = json!({ "reason": self.decide.reason, "overlapSeconds": overlap });
         let license = remote.write(Method::POST, &path, Some(body)).await?;
-        show_with_key(remote, license, self.key_file)
+        show_with_key(remote, license, key_file)
     }
 }
 
 impl List {
+    async fn run(self, remote: &Remote) -> anyhow::Result<()> {
+        let path = format!("/v1/licenses?{}", self.query());
+        let limit = self.limit.map_or(usize::MAX, |limit| {
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        });
+        remote.list_up_to(&path, "licenses", COLUMNS, limit).await
+    }
+
     fn query(&self) -> String {
         let before = self.expires_before.map(|When(at)| at.to_string());
         let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -397,22 +419,31 @@ impl Import {
             std::fs::read(&self.table).map(|read| table = read)
         };
         read.with_context(|| format!("cannot read `{}`", self.table.display()))?;
+        let to_print = self
+            .keys_file
+            .as_ref()
+            .is_some_and(|file| file.as_os_str() == "-");
+        let keys_file = self.keys_file.filter(|_| !self.dry_run && !to_print);
+        let keys_file = keys_file.map(Reserved::new).transpose()?;
         let control_plane = remote.control_plane()?;
         let path = format!("/v1/licenses/import?dryRun={}", self.dry_run);
         let request = control_plane.request(Method::POST, &path);
         let request = request.header("content-type", "text/csv").body(table);
         let response = control_plane.send_request(request).await?;
         let mut report: Value = control_plane.read(response).await?;
-        if let Some(file) = &self.keys_file
-            && !self.dry_run
-        {
-            private_file::write(file, &take_keys(&mut report)?)?;
-        }
         let refused = report.get("refused").and_then(Value::as_u64).unwrap_or(0);
-        if remote.json {
-            print_json(&report)?;
+        if to_print && !self.dry_run {
+            print(&take_keys(&mut report)?)?;
+            say(told(&report, self.dry_run).trim_end())?;
         } else {
-            print(&told(&report, self.dry_run))?;
+            if let Some(file) = keys_file {
+                file.fill(&take_keys(&mut report)?)?;
+            }
+            if remote.json {
+                print_json(&report)?;
+            } else {
+                print(&told(&report, self.dry_run))?;
+            }
         }
         let exit = if refused == 0 { 0 } else { Exit::Refused as u8 };
         Ok(ExitCode::from(exit))
@@ -425,18 +456,41 @@ fn told(report: &Value, dry_run: bool) -> String {
     let rows = rows.map(Vec::as_slice).unwrap_or_default();
     let number = |name| report.get(name).and_then(Value::as_u64).unwrap_or(0);
     let done = if dry_run { "would be issued" } else { "issued" };
-    let table = rows_table(
-        rows,
-        &[
-            ("LINE", Cell::At("/line")),
-            ("CUSTOMER", Cell::At("/license/customerId")),
-            ("LICENSE", Cell::At("/license/id")),
-            ("TIER", Cell::At("/license/tier")),
-            ("REFUSED", Cell::At("/error/detail")),
-        ],
-    );
+    let mut columns = vec![
+        ("LINE", Cell::At("/line")),
+        ("CUSTOMER", Cell::At("/license/customerId")),
+        ("LICENSE", Cell::At("/license/id")),
+        ("TIER", Cell::At("/license/tier")),
+        ("REFUSED", Cell::Of(why_refused)),
+    ];
+    if dry_run {
+        // Its ids are taken back with all the rest.
+        columns.retain(|(heading, _)| *heading != "LICENSE");
+    }
+    let table = rows_table(rows, &columns);
     let (issued, refused) = (number("issued"), number("refused"));
     format!("{table}{issued} {done}, {refused} refused\n")
+}
+
+/// What is wrong with a row, field by field where that is known.
+fn why_refused(row: &Value) -> String {
+    let text = |value: &Value, at| value.pointer(at).and_then(Value::as_str).map(str::to_owned);
+    let errors = row.pointer("/error/errors").and_then(Value::as_array);
+    let fields: Vec<String> = errors
+        .into_iter()
+        .flatten()
+        .filter_map(|error| {
+            Some(format!(
+                "{}: {}",
+                text(error, "/field")?,
+                text(error, "/message")?
+            ))
+        })
+        .collect();
+    if fields.is_empty() {
+        return text(row, "/error/detail").unwrap_or_else(|| "-".to_owned());
+    }
+    fields.join("; ")
 }
 
 /// The keys of an import as a table, taken out of the report, so that they stand in one place.
@@ -460,7 +514,7 @@ fn take_keys(report: &mut Value) -> anyhow::Result<String> {
 fn show_with_key(
     remote: &Remote,
     mut license: Value,
-    key_file: Option<PathBuf>,
+    key_file: Option<Reserved>,
 ) -> anyhow::Result<()> {
     let Some(file) = key_file else {
         let mut fields = FIELDS.to_vec();
@@ -472,8 +526,10 @@ fn show_with_key(
         .and_then(|members| members.remove("key"));
     let key = key.as_ref().and_then(Value::as_str);
     let key = key.context("the answer has no key")?;
-    private_file::write(&file, &format!("{key}\n"))?;
-    say(&format!("the key is in `{}`", file.display()))?;
+    let path = file.path().to_owned();
+    file.fill(&format!("{key}\n"))
+        .context("the key is lost; `tollgate license rotate-key` makes another")?;
+    say(&format!("the key is in `{}`", path.display()))?;
     remote.show(&license, FIELDS)
 }
 
@@ -487,11 +543,24 @@ pub(super) fn seats(license: &Value) -> String {
     }
 }
 
-/// Seconds as days, hours and so on.
+/// Seconds as days of 24 hours, hours and so on, as `--grace` and `--lease` take them.
 fn span(license: &Value, at: &str) -> String {
     match license.pointer(at).and_then(Value::as_i64) {
         None | Some(0) => "-".to_owned(),
-        Some(seconds) => format!("{:#}", jiff::SignedDuration::from_secs(seconds)),
+        Some(seconds) => {
+            let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3600 % 24, seconds / 86_400);
+            let parts = [
+                (days, "d"),
+                (hours, "h"),
+                (minutes, "m"),
+                (seconds % 60, "s"),
+            ];
+            let parts = parts.into_iter().filter(|(number, _)| *number != 0);
+            let parts: Vec<String> = parts
+                .map(|(number, unit)| format!("{number}{unit}"))
+                .collect();
+            parts.join(" ")
+        }
     }
 }
 

@@ -1,18 +1,17 @@
 //! `tollgate login`, `logout` and `profile`.
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use terminal::output::{print, print_json, say, table};
+use terminal::output::{plain, print, print_json, say, table};
 use terminal::{ControlPlane, Exit, Failure, ask};
-use url::{Host, Url};
+use url::Url;
 
 use super::profiles::{Profile, Profiles};
+use super::remote::{must_be_secret, read_token};
 use crate::settings::secret;
 
 /// The profile that is meant where none is named.
@@ -58,29 +57,46 @@ pub enum ProfileCommand {
         /// Its name
         name: String,
     },
+    /// Show a profile; its token is never shown
+    Show {
+        /// Its name [default: the current one]
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a profile and its token
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 impl Login {
     /// Tries the token, and keeps it where it is good.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        if !self.insecure && is_open(&self.server) {
-            return Err(Failure::new(
-                Exit::Usage,
-                "over `http://` the token could be read on its way",
-            )
-            .hint("use `https://`, or add `--insecure` where the network is yours alone")
-            .into());
+        if !self.insecure {
+            must_be_secret(&self.server)?;
         }
-        let token = self.token()?;
         let mut profiles = Profiles::load()?;
+        let token = self.token()?;
         let control_plane = ControlPlane::new(self.server.clone(), Some(token.clone()))?;
         let who: Value = control_plane.get("/v1/credentials/self").await?;
         let at = |member| who.pointer(member).and_then(Value::as_str);
-        let name = at("/name").unwrap_or("-");
-        let role = at("/role").or_else(|| at("/kind")).unwrap_or("-");
+        let kind = at("/kind").unwrap_or("-");
+        if kind != "operator" {
+            let text = format!("this is the token of a credential for a {kind}, not an operator's");
+            return Err(Failure::new(Exit::NotAllowed, text)
+                .hint("`tollgate credential create operator --name NAME` makes one")
+                .into());
+        }
+        let name = plain(at("/name").unwrap_or("-"));
+        let role = at("/role").unwrap_or("-");
+        let until = at("/expiresAt").map(|time| format!(", good until {time}"));
         let url = self.server;
         let text = format!(
-            "logged in to {url} as {name} ({role}), profile {}",
+            "logged in to {url} as `{name}` ({role}{}), profile `{}`",
+            until.unwrap_or_default(),
             self.profile
         );
         profiles.current = Some(self.profile.clone());
@@ -92,14 +108,7 @@ impl Login {
 
     fn token(&self) -> anyhow::Result<SecretString> {
         if let Some(file) = &self.token_file {
-            let mut text = String::new();
-            let read = if file.as_os_str() == "-" {
-                std::io::stdin().read_to_string(&mut text).map(drop)
-            } else {
-                std::fs::read_to_string(file).map(|read| text = read)
-            };
-            read.with_context(|| format!("cannot read the token in `{}`", file.display()))?;
-            return Ok(SecretString::from(text.trim()));
+            return read_token(file);
         }
         if let Some(token) = secret("TOLLGATE_OPERATOR_TOKEN") {
             return Ok(token);
@@ -117,17 +126,7 @@ impl Logout {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mut profiles = Profiles::load()?;
         let name = self.profile.or_else(|| profiles.current.clone());
-        let Some(name) = name.filter(|name| profiles.all.contains_key(name)) else {
-            return Err(Failure::new(Exit::Usage, "there is no such profile")
-                .hint("`tollgate profile list` shows them")
-                .into());
-        };
-        profiles.all.remove(&name);
-        if profiles.current.as_ref() == Some(&name) {
-            profiles.current = None;
-        }
-        profiles.save()?;
-        say(&format!("logged out of profile {name}"))?;
+        forget(&mut profiles, &name.ok_or_else(no_current)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -143,10 +142,7 @@ impl ProfileCommand {
                     let all: Vec<Value> = profiles
                         .all
                         .iter()
-                        .map(|(name, profile)| {
-                            let is_current = current == Some(name);
-                            json!({ "name": name, "server": profile.url, "current": is_current })
-                        })
+                        .map(|(name, profile)| shown(name, profile, current == Some(name)))
                         .collect();
                     print_json(&json!({ "profiles": all }))?;
                 } else {
@@ -157,6 +153,24 @@ impl ProfileCommand {
                     print(&table(&["PROFILE", "SERVER", "CURRENT"], rows))?;
                 }
             }
+            Self::Show { name, json } => {
+                let name = name.or_else(|| profiles.current.clone());
+                let name = name.ok_or_else(no_current)?;
+                if let Some(profile) = profiles.get(Some(&name))? {
+                    let is_current = profiles.current.as_ref() == Some(&name);
+                    let shown = shown(&name, &profile, is_current);
+                    if json {
+                        print_json(&shown)?;
+                    } else {
+                        let (url, current) = (&profile.url, if is_current { "yes" } else { "no" });
+                        let name = plain(&name);
+                        print(&format!(
+                            "profile  {name}\nserver   {url}\ncurrent  {current}\n"
+                        ))?;
+                    }
+                }
+            }
+            Self::Remove { name } => forget(&mut profiles, &name)?,
             Self::Use { name } => {
                 profiles.get(Some(&name))?;
                 profiles.current = Some(name);
@@ -167,13 +181,19 @@ impl ProfileCommand {
     }
 }
 
-/// Whether what is sent there can be read on its way: without TLS, to another machine.
-fn is_open(url: &Url) -> bool {
-    let here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() != "https" && !here
+/// All of a profile but its token.
+fn shown(name: &str, profile: &Profile, is_current: bool) -> Value {
+    json!({ "name": name, "server": profile.url, "current": is_current })
+}
+
+fn forget(profiles: &mut Profiles, name: &str) -> anyhow::Result<()> {
+    profiles.remove(name)?;
+    profiles.save()?;
+    say(&format!("forgot profile `{}` and its token", plain(name)))
+}
+
+fn no_current() -> anyhow::Error {
+    Failure::new(Exit::Usage, "no profile is the current one")
+        .hint("name one; `tollgate profile list` shows them")
+        .into()
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod backup;
 mod boxes;
+mod bundle;
 mod credential;
 mod customer;
 mod doctor;
@@ -34,6 +35,7 @@ use crate::store::Database;
 pub use audit::Audit;
 pub use backup::Backup;
 pub use boxes::Boxes;
+pub use bundle::Bundle;
 pub use credential::Credential;
 pub use customer::Customer;
 pub use doctor::Doctor;

@@ -1,11 +1,10 @@
-//! `tollgate premium`.
+//! `tollgate premium`: who is premium.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::json;
-use terminal::output::say;
+use serde_json::{Value, json};
 
 use super::remote::{Cell, Column, Remote, escaped, with_reason};
 
@@ -20,30 +19,31 @@ pub struct Premium {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a user premium
-    Grant(User),
-    /// Take premium back from a user
-    Revoke(User),
+    /// Make a user premium; granting again replaces the grant
+    Grant(Change),
+    /// Take a user's premium back; that goes well also for who has none
+    Revoke(Change),
+    /// List premium users
+    List,
     /// Show whether a user is premium
     Show {
-        /// The user's id
+        /// The user
         #[arg(value_name = "USER")]
-        id: String,
+        user: String,
     },
-    /// List the premium users
-    List,
 }
 
 #[derive(Debug, Args)]
-struct User {
-    /// The user's id
+struct Change {
+    /// The user
     #[arg(value_name = "USER")]
-    id: String,
+    user: String,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
+/// What a list shows of each user.
 const COLUMNS: &[Column] = &[
     ("USER", Cell::At("/userId")),
     ("GRANTED", Cell::At("/grantedAt")),
@@ -51,9 +51,10 @@ const COLUMNS: &[Column] = &[
     ("REASON", Cell::At("/reason")),
 ];
 
+/// What is shown of one.
 const FIELDS: &[Column] = &[
     ("user", Cell::At("/userId")),
-    ("premium", Cell::At("/premium")),
+    ("premium", Cell::Of(premium)),
     ("granted", Cell::At("/grantedAt")),
     ("by", Cell::At("/grantor")),
     ("reason", Cell::At("/reason")),
@@ -64,22 +65,26 @@ impl Premium {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let remote = self.remote;
         match self.command {
-            Command::Grant(user) => {
-                let body = json!({ "reason": user.reason });
-                let premium = remote
-                    .write(Method::POST, &path(&user.id), Some(body))
-                    .await?;
-                remote.show(&premium, FIELDS)?;
+            Command::Grant(change) => {
+                let (path, body) = (path(&change.user), json!({ "reason": change.reason }));
+                let user = remote.write(Method::POST, &path, Some(body)).await?;
+                remote.show(&user, FIELDS)?;
             }
-            Command::Revoke(user) => {
-                let path = with_reason(&path(&user.id), user.reason.as_deref());
+            Command::Revoke(change) => {
+                let path = with_reason(&path(&change.user), change.reason.as_deref());
                 remote.write(Method::DELETE, &path, None).await?;
-                say(&format!("{} is not premium any more", user.id))?;
+                // It answers with nothing; that the user is not premium is what it means.
+                let user = json!({ "userId": change.user, "premium": false, "grantedAt": null,
+                    "grantor": null, "reason": null });
+                remote.show(&user, FIELDS)?;
             }
-            Command::Show { id } => remote.show(&remote.get(&path(&id)).await?, FIELDS)?,
             Command::List => {
                 let path = "/v1/premium-users?limit=100";
                 remote.list(path, "users", COLUMNS).await?;
+            }
+            Command::Show { user } => {
+                let user = remote.get(&path(&user)).await?;
+                remote.show(&user, FIELDS)?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -88,4 +93,9 @@ impl Premium {
 
 fn path(user: &str) -> String {
     format!("/v1/users/{}/premium", escaped(user))
+}
+
+fn premium(user: &Value) -> String {
+    let yes = user.get("premium").and_then(Value::as_bool) == Some(true);
+    if yes { "yes" } else { "no" }.to_owned()
 }

@@ -55,6 +55,7 @@ impl Profiles {
         let Some(text) = private_file::read(&path)? else {
             return Ok(Self::default());
         };
+        private_file::must_be_private(&path)?;
         // The text of an error would show the line, which may be a token's.
         let wire: Wire = toml::from_str(&text).ok().with_context(|| {
             format!(
@@ -99,13 +100,27 @@ impl Profiles {
         };
         match self.all.get(name) {
             Some(profile) => Ok(Some(profile.clone())),
-            None => Err(
-                Failure::new(Exit::Usage, format!("there is no profile `{name}`"))
-                    .hint(format!("`tollgate login --profile {name}` makes it"))
-                    .into(),
-            ),
+            None => Err(no_profile(name)),
         }
     }
+
+    /// Forgets the one of this name.
+    pub fn remove(&mut self, name: &str) -> anyhow::Result<()> {
+        self.all.remove(name).ok_or_else(|| no_profile(name))?;
+        self.current.take_if(|current| current == name);
+        Ok(())
+    }
+}
+
+fn no_profile(name: &str) -> anyhow::Error {
+    Failure::new(Exit::Usage, format!("there is no profile `{name}`"))
+        .hint("`tollgate profile list` shows them, `tollgate login` makes one")
+        .into()
+}
+
+/// Where something is kept that belongs to the profiles; none where there is no place for them.
+pub fn beside(name: &str) -> Option<PathBuf> {
+    Some(path()?.with_file_name(name))
 }
 
 /// The file, where there is a place for it (XDG base directories).

@@ -1,16 +1,17 @@
 //! What all commands share that ask a running control plane: which one, with whose token, and how
 //! its answers are printed.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use terminal::output::{print, print_json, table};
-use terminal::{ControlPlane, Exit, Failure};
-use url::Url;
+use terminal::output::{Table, plain, print, print_json, print_on, table};
+use terminal::{ControlPlane, Exit, Failure, Unanswered};
+use url::{Host, Url};
 
 use super::profiles::Profiles;
 use crate::settings::secret;
@@ -34,7 +35,10 @@ pub struct Remote {
         env = "TOLLGATE_OPERATOR_TOKEN_FILE"
     )]
     token_file: Option<PathBuf>,
-    /// Print JSON
+    /// Send the token without encryption, over `http://` to another machine
+    #[arg(long, global = true)]
+    insecure: bool,
+    /// Print JSON: what the control plane answered
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -54,11 +58,20 @@ pub enum Cell {
 impl Remote {
     /// The control plane, with the operator's token.
     pub fn control_plane(&self) -> anyhow::Result<ControlPlane> {
-        let profile = Profiles::load()?.get(self.profile.as_deref())?;
+        // A token is for the server that it was made for, so where one is named, no profile counts.
+        let profile = match self.server {
+            Some(_) => None,
+            None => Profiles::load()?.get(self.profile.as_deref())?,
+        };
         let (known, kept) = match profile {
             Some(profile) => (Some(profile.url), Some(profile.token)),
             None => (None, None),
         };
+        if let Some(server) = &self.server
+            && !self.insecure
+        {
+            must_be_secret(server)?;
+        }
         let url = self.server.clone().or(known).ok_or_else(|| {
             Failure::new(Exit::Usage, "no control plane is named")
                 .hint("`tollgate login --server URL` keeps one, or add `--server URL`")
@@ -67,8 +80,6 @@ impl Remote {
             Some(file) => Some(read_token(file)?),
             None => secret("TOLLGATE_OPERATOR_TOKEN"),
         };
-        // A token is for the server that it was made for.
-        let kept = kept.filter(|_| self.server.is_none());
         let token = given.or(kept).ok_or_else(|| {
             Failure::new(Exit::NotAllowed, "no operator token is given")
                 .hint("`tollgate login` keeps one, or name a file with `--token-file`")
@@ -78,11 +89,64 @@ impl Remote {
 
     /// Reads every page of a list and prints it.
     pub async fn list(&self, path: &str, member: &str, columns: &[Column]) -> anyhow::Result<()> {
-        let rows = pages(&self.control_plane()?, path, member).await?;
-        if self.json {
-            return print_json(&json!({ member: rows }));
+        self.list_up_to(path, member, columns, usize::MAX).await
+    }
+
+    /// Prints the first rows of a list.
+    pub async fn list_up_to(
+        &self,
+        path: &str,
+        member: &str,
+        columns: &[Column],
+        limit: usize,
+    ) -> anyhow::Result<()> {
+        self.print_list(path, member, columns, Some, limit).await
+    }
+
+    /// Prints those rows of a list that `wanted` passes.
+    pub async fn list_some(
+        &self,
+        path: &str,
+        member: &str,
+        columns: &[Column],
+        wanted: impl FnMut(Value) -> Option<Value>,
+    ) -> anyhow::Result<()> {
+        self.print_list(path, member, columns, wanted, usize::MAX)
+            .await
+    }
+
+    /// A table is printed page by page, JSON once all of it is read, since half a document is
+    /// none. No page is read that nobody waits for.
+    async fn print_list(
+        &self,
+        path: &str,
+        member: &str,
+        columns: &[Column],
+        mut wanted: impl FnMut(Value) -> Option<Value>,
+        limit: usize,
+    ) -> anyhow::Result<()> {
+        let mut left = limit;
+        let control_plane = self.control_plane()?;
+        let mut pages = Pages::new(&control_plane, path, member);
+        let mut shown = Table::new(&headings(columns));
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await? {
+            let rows = page.into_iter().filter_map(&mut wanted).take(left);
+            let rows: Vec<Value> = rows.collect();
+            left -= rows.len();
+            if self.json {
+                all.extend(rows);
+            } else if !print_on(&shown.rows(rows.iter().map(|row| cells(row, columns))))? {
+                break;
+            }
+            if left == 0 {
+                break;
+            }
         }
-        print(&rows_table(&rows, columns))
+        if self.json {
+            print_json(&json!({ member: all }))?;
+        }
+        Ok(())
     }
 
     /// Reads.
@@ -109,51 +173,114 @@ impl Remote {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let lines: Vec<String> = fields
             .iter()
-            .map(|(name, cell)| format!("{name:width$}  {}\n", cell.text(value)))
+            .map(|(name, cell)| format!("{name:width$}  {}\n", plain(&cell.text(value))))
             .collect();
         print(&lines.concat())
     }
 }
 
-/// Every row of a list, page after page.
+/// A list, page after page.
+struct Pages<'c> {
+    control_plane: &'c ControlPlane,
+    /// Where the next page is, unless there is none.
+    next: Option<String>,
+    path: &'c str,
+    member: &'c str,
+}
+
+impl<'c> Pages<'c> {
+    fn new(control_plane: &'c ControlPlane, path: &'c str, member: &'c str) -> Self {
+        Self {
+            control_plane,
+            next: Some(path.to_owned()),
+            path,
+            member,
+        }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<Value>>> {
+        let Some(path) = self.next.take() else {
+            return Ok(None);
+        };
+        let mut page: Value = self.control_plane.get(&path).await?;
+        let sign = if self.path.contains('?') { '&' } else { '?' };
+        self.next = page
+            .get("nextCursor")
+            .and_then(Value::as_str)
+            .map(|cursor| format!("{}{sign}cursor={}", self.path, escaped(cursor)));
+        match page.get_mut(self.member).map(Value::take) {
+            Some(Value::Array(rows)) => Ok(Some(rows)),
+            _ => bail!("the answer has no `{}`", self.member),
+        }
+    }
+}
+
+/// Every row of a list.
 pub async fn pages(
     control_plane: &ControlPlane,
     path: &str,
     member: &str,
 ) -> anyhow::Result<Vec<Value>> {
+    let mut pages = Pages::new(control_plane, path, member);
     let mut rows = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let sign = if path.contains('?') { '&' } else { '?' };
-        let page: Value = match &cursor {
-            None => control_plane.get(path).await?,
-            Some(cursor) => {
-                let cursor = escaped(cursor);
-                control_plane
-                    .get(&format!("{path}{sign}cursor={cursor}"))
-                    .await?
-            }
-        };
-        let found = page.get(member).and_then(Value::as_array);
-        let found = found.with_context(|| format!("the answer has no `{member}`"))?;
-        rows.extend(found.iter().cloned());
-        cursor = page
-            .get("nextCursor")
-            .and_then(Value::as_str)
-            .map(ToOwned::to_owned);
-        if cursor.is_none() {
-            return Ok(rows);
-        }
+    while let Some(page) = pages.next().await? {
+        rows.extend(page);
     }
+    Ok(rows)
 }
 
 /// Rows of a list as a table.
 pub fn rows_table(rows: &[Value], columns: &[Column]) -> String {
-    let heading: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
-    let rows = rows
-        .iter()
-        .map(|row| columns.iter().map(|(_, cell)| cell.text(row)));
-    table(&heading, rows)
+    table(
+        &headings(columns),
+        rows.iter().map(|row| cells(row, columns)),
+    )
+}
+
+fn headings(columns: &[Column]) -> Vec<&'static str> {
+    columns.iter().map(|(heading, _)| *heading).collect()
+}
+
+fn cells(row: &Value, columns: &[Column]) -> impl Iterator<Item = String> {
+    columns.iter().map(|(_, cell)| cell.text(row))
+}
+
+/// What an operator can do about a refusal that the server cannot know of.
+pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    let known = error.chain().find_map(|cause| cause.downcast_ref());
+    match known? {
+        Unanswered::Unreachable { .. } => {
+            Some("is it running, and is this its address? `tollgate profile show` names it")
+        }
+        Unanswered::NoControlPlane { .. } => None,
+        Unanswered::Problem(problem) => match (problem.status, &*problem.code) {
+            (401, _) => Some("`tollgate login` keeps another token"),
+            (403, "not_allowed") => Some(
+                "log in as an operator with a role that may: see who may do what in the manual",
+            ),
+            (404, "license_not_found") => Some("`tollgate license list` shows them"),
+            (404, "box_not_found") => Some("`tollgate box list LICENSE` shows them"),
+            (404, "credential_not_found") => Some("`tollgate credential list` shows them"),
+            _ => None,
+        },
+    }
+}
+
+/// Refuses an address where a token could be read on its way: without TLS, on another machine.
+pub(super) fn must_be_secret(url: &Url) -> anyhow::Result<()> {
+    let here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "https" || url.scheme() == "http" && here {
+        return Ok(());
+    }
+    let text = format!("on its way to {url} the token could be read");
+    Err(Failure::new(Exit::Usage, text)
+        .hint("use `https://`, or add `--insecure` where the network is yours alone")
+        .into())
 }
 
 /// A path with a reason for the audit log, where one is given.
@@ -199,8 +326,21 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn read_token(file: &std::path::Path) -> anyhow::Result<SecretString> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read the token file `{}`", file.display()))?;
-    Ok(SecretString::from(text.trim()))
+/// Reads an operator token from a file, `-` for standard input.
+pub(super) fn read_token(file: &Path) -> anyhow::Result<SecretString> {
+    let name = file.display();
+    let mut text = String::new();
+    let read = if file.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(file).map(|read| text = read)
+    };
+    read.with_context(|| format!("cannot read the token in `{name}`"))?;
+    let token = text.trim();
+    // What is no header's text is no token either.
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = format!("`{name}` holds no token");
+        return Err(Failure::new(Exit::NotAllowed, text).into());
+    }
+    Ok(SecretString::from(token))
 }

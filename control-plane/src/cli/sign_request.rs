@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use terminal::ask::confirm;
-use terminal::output::{print, print_json, say};
+use terminal::output::{plain, print, print_json, say};
 use terminal::{Exit, Failure, private_file};
 
 use super::license::seats;
@@ -196,11 +196,4 @@ fn about(
         ));
     }
     text.join("\n")
-}
-
-/// A text of somebody else's, for a terminal.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 /// A time in UTC (`2027-01-31T12:00:00Z`), a day that begins (`2027-01-31`), or a span from now
-/// (`30d`, `1y`, `2 weeks`).
+/// (`30d`, `+30d`, `in 1 year`; `-30d` and `30d ago` for the past).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct When(pub Timestamp);
 
@@ -33,6 +33,7 @@ impl When {
             Some(start.timestamp())
         };
         let span = || {
+            let text = text.strip_prefix("in ").unwrap_or(text);
             let span: Span = text.parse().ok()?;
             // Months and years have no length of their own; the calendar gives them one.
             let end = now.to_zoned(TimeZone::UTC).checked_add(span).ok()?;
@@ -80,6 +81,10 @@ mod tests {
             ("1y", "2027-11-27T12:00:00Z"),
             ("2 weeks", "2026-12-11T12:00:00Z"),
             ("P1M", "2026-12-27T12:00:00Z"),
+            ("+30d", "2026-12-27T12:00:00Z"),
+            ("in 1 year", "2027-11-27T12:00:00Z"),
+            ("-1d", "2026-11-26T12:00:00Z"),
+            ("1 day ago", "2026-11-26T12:00:00Z"),
         ] {
             assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
         }

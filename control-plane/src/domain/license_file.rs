@@ -43,6 +43,23 @@ pub fn check_request(
     ])
 }
 
+/// Whether a bundle breaks a rule.
+pub fn check_bundle(
+    contents_sha256: &str,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let is_hash = contents_sha256.len() == 64
+        && contents_sha256
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    Refusal::unless_all_hold([
+        (!is_hash)
+            .then(|| FieldError::new("contentsSha256", "is no SHA-256 hash in lower-case hex")),
+        FieldError::in_expiry("expiresAt", expires_at, now),
+    ])
+}
+
 /// When a file ends that is good from `from` on: as was asked for, else in a year or with the
 /// license. None where the license has ended. Files tell time in whole seconds.
 pub fn end(

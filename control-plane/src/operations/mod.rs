@@ -7,6 +7,7 @@
 mod activate;
 mod billing;
 mod boxes;
+mod bundles;
 mod change_license;
 mod create_credential;
 mod customer_tier;
@@ -58,6 +59,7 @@ pub use self::entitlements::{Cleared, SwitchChange, SwitchStanding};
 pub(crate) use activate::check_fingerprint;
 pub use activate::{Activation, ActivationRequest, BoxRequest, Purpose};
 pub use billing::{BILLING_EVENTS_KEPT, Taken};
+pub use bundles::{BundleSource, SignedBundle};
 pub use change_license::LicenseChange;
 pub use create_credential::NewCredential;
 pub(crate) use customer_tier::check_customer;

@@ -91,7 +91,7 @@ impl Operations {
 }
 
 /// An operator is told why a license cannot be used, as a box is not.
-fn openly(unusable: Unusable) -> Refusal {
+pub(super) fn openly(unusable: Unusable) -> Refusal {
     match unusable {
         Unusable::Revoked => Refusal::LicenseRevoked,
         Unusable::Suspended => Refusal::LicenseSuspended,

@@ -45,6 +45,50 @@ pub enum Damage {
     Forked(i64),
 }
 
+impl Damage {
+    /// What kind it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Altered(_) => "altered",
+            Self::Unreadable(_) => "unreadable",
+            Self::Missing(_) => "missing",
+            Self::Unchained(_) => "unchained",
+            Self::Unnumbered(_) => "unnumbered",
+            Self::Cut { .. } => "cut",
+            Self::Uncounted { .. } => "uncounted",
+            Self::Forked(_) => "forked",
+        }
+    }
+
+    /// The first row that is not right, where it is one.
+    pub fn row(&self) -> Option<i64> {
+        match self {
+            Self::Altered(row)
+            | Self::Unreadable(row)
+            | Self::Missing(row)
+            | Self::Unchained(row)
+            | Self::Forked(row) => Some(*row),
+            Self::Cut { found, .. } => Some(found + 1),
+            Self::Uncounted { counted, .. } => Some(counted + 1),
+            Self::Unnumbered(_) => None,
+        }
+    }
+
+    /// What may have led to it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Altered(1) => Some(
+                "every row looks so when `hash-key` is not the one that the log was written with",
+            ),
+            Self::Unchained(_) => Some(
+                "a release that did not chain wrote it, or somebody else; rows that such a \
+                 release writes are chained at the next change",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// Reads the whole log and checks the chain. `noted` are heads that were kept outside the
 /// database; the log must contain each.
 pub async fn verify(
