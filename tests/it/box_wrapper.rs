@@ -158,7 +158,10 @@ async fn signals_go_there_and_how_it_ended_comes_back() {
     assert_eq!(ran.status.signal(), Some(15), "{ran:?}");
 
     for signal in ["INT", "TERM", "HUP"] {
-        let text = format!("trap 'echo caught; exit 9' {signal}; echo ready; read line");
+        // A trap that comes just before a shell reads would wait for the line.
+        let text = format!(
+            "trap 'echo caught; exit 9' {signal}; echo ready; while sleep 0.05; do :; done"
+        );
         let waits = script(&folder, "waits", &text);
         let mut command = wrapper(&npm);
         command.env("BOX_BINARY", waits);

@@ -21,6 +21,7 @@ mod billing;
 mod box_doctor;
 mod box_exec;
 mod box_files;
+mod box_install;
 mod box_life;
 mod box_wrapper;
 mod boxes;
