@@ -56,18 +56,71 @@ impl Client {
     ];
 
     fn command(self) -> Command {
-        let script = match self {
-            Self::Npm => return Command::new("npm"),
-            Self::Bun => return Command::new(installed("bun/bin/bun.exe")),
-            Self::Pnpm12 => return Command::new(installed("pnpm12/pnpm")),
-            Self::Npm10 => "npm10/bin/npm-cli.js",
+        let words = self.words();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// The words that run it.
+    pub fn words(self) -> Vec<String> {
+        let program = match self {
+            Self::Npm => return vec!["npm".to_owned()],
+            _ => self.program(),
+        };
+        let program = program.to_str().unwrap().to_owned();
+        match self {
+            Self::Bun | Self::Pnpm12 => vec![program],
+            _ => vec!["node".to_owned(), program],
+        }
+    }
+
+    /// The file that is the program.
+    pub fn program(self) -> PathBuf {
+        installed(match self {
+            Self::Npm | Self::Npm10 => "npm10/bin/npm-cli.js",
             Self::Pnpm10 => "pnpm10/bin/pnpm.cjs",
+            Self::Pnpm12 => "pnpm12/pnpm",
             Self::YarnClassic => "yarn-classic/bin/yarn.js",
             Self::YarnBerry => "yarn-berry/bin/yarn.js",
-        };
-        let mut command = Command::new("node");
-        command.arg(installed(script));
-        command
+            Self::Bun => "bun/bin/bun.exe",
+        })
+    }
+
+    /// Its version.
+    pub fn version(self) -> String {
+        let program = self.program();
+        let package = program.ancestors().map(|dir| dir.join("package.json"));
+        let mut package = package.filter(|file| file.exists());
+        let text = std::fs::read_to_string(package.next().unwrap()).unwrap();
+        let package: Value = serde_json::from_str(&text).unwrap();
+        package["version"].as_str().unwrap().to_owned()
+    }
+
+    /// What has each of them keep to a cache, and to itself.
+    pub fn environment(cache: &Path) -> Vec<(&'static str, String)> {
+        let of = |name: &str| cache.join(name).to_str().unwrap().to_owned();
+        let mut variables = vec![
+            ("XDG_CACHE_HOME", of("")),
+            ("XDG_DATA_HOME", of("")),
+            ("XDG_STATE_HOME", of("")),
+            ("npm_config_cache", of("npm")),
+            ("npm_config_store_dir", of("store")),
+            ("YARN_CACHE_FOLDER", of("yarn")),
+            ("BUN_INSTALL_CACHE_DIR", of("bun")),
+        ];
+        let same = [
+            ("npm_config_update_notifier", "false"),
+            ("npm_config_fund", "false"),
+            ("npm_config_audit", "false"),
+            ("YARN_ENABLE_IMMUTABLE_INSTALLS", "false"),
+            ("YARN_IGNORE_PATH", "1"),
+            ("DO_NOT_TRACK", "1"),
+            ("NO_COLOR", "1"),
+            ("CI", "1"),
+        ];
+        variables.extend(same.map(|(name, value)| (name, value.to_owned())));
+        variables
     }
 
     fn frozen(self) -> &'static [&'static str] {
@@ -188,26 +241,11 @@ impl Project {
 
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.client.command();
-        let cache = self.cache();
         command
             .args(arguments)
             .current_dir(self.dir())
             .env("HOME", self.dir.path())
-            .env("XDG_CACHE_HOME", &cache)
-            .env("XDG_DATA_HOME", &cache)
-            .env("XDG_STATE_HOME", &cache)
-            .env("npm_config_cache", cache.join("npm"))
-            .env("npm_config_store_dir", cache.join("store"))
-            .env("npm_config_update_notifier", "false")
-            .env("npm_config_fund", "false")
-            .env("npm_config_audit", "false")
-            .env("YARN_CACHE_FOLDER", cache.join("yarn"))
-            .env("YARN_ENABLE_IMMUTABLE_INSTALLS", "false")
-            .env("YARN_IGNORE_PATH", "1")
-            .env("BUN_INSTALL_CACHE_DIR", cache.join("bun"))
-            .env("DO_NOT_TRACK", "1")
-            .env("NO_COLOR", "1")
-            .env("CI", "1")
+            .envs(Client::environment(&self.cache()))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = command.output().await.expect("a package manager runs");

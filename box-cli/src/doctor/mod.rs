@@ -126,7 +126,8 @@ async fn online(
             Some(session)
         }
         Err(error) => {
-            checks.push(failed(PACKAGES, &error));
+            let fix = "ask the vendor, whose audit log tells why";
+            checks.push(failed_with(PACKAGES, &error, fix));
             at_hand()
         }
     }
@@ -157,10 +158,13 @@ fn packages(known: Option<&Credentials>, now: &Session) -> Check {
 
 /// What an error says, and its hint as what to do.
 fn failed(name: &'static str, error: &anyhow::Error) -> Check {
+    let fix = "mend that; `box activate` with the license key begins anew";
+    failed_with(name, error, fix)
+}
+
+/// The same with what to do where it has no hint.
+fn failed_with(name: &'static str, error: &anyhow::Error, fix: &str) -> Check {
     let told = chain(error.as_ref());
-    let (seen, fix) = told.split_once("\n  hint: ").unwrap_or((
-        &told,
-        "mend that; `box activate` with the license key begins anew",
-    ));
+    let (seen, fix) = told.split_once("\n  hint: ").unwrap_or((&told, fix));
     Check::failed(name, seen, fix)
 }

@@ -92,7 +92,7 @@ fn overrides(pairs: &[(String, String)], known: &Credentials) -> Check {
         let ours = pairs.iter().find(|(ours, _)| ours.to_lowercase() == key);
         if ours.is_some_and(|(_, ours)| trimmed(ours) != trimmed(&value)) {
             let seen = format!("the variable {name} says something else than .npmrc");
-            return Check::failed(OVERRIDES, seen, format!("unset it: `unset '{name}'`"));
+            return Check::failed(OVERRIDES, seen, "take it out of the environment");
         }
     }
     let helper = files::token_key(&known.registry_url).replace("_authToken", "tokenHelper");
