@@ -107,7 +107,7 @@ async fn restore_tells_what_is_lost_asks_and_keeps_what_was_there() {
     let before = std::fs::read(home.data("tollgate.db")).unwrap();
     let head = std::fs::read(home.data("audit-head")).unwrap();
     let asked = home.say(&["restore", "copy.db"]).await;
-    assert_eq!(asked.code, 1);
+    assert_eq!(asked.code, 2);
     hiding().bind(|| {
         assert_snapshot!(asked.text, @r"
         `copy.db` is whole: [N] audit rows

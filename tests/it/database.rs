@@ -118,7 +118,7 @@ async fn an_older_copy_in_place_of_the_database_is_noticed_at_the_start() {
             assert_eq!(verified.code, 1);
             assert_snapshot!(verified.text, @"error: the audit log is damaged: the log ends at row [N], but [N] rows were written");
             let asked = home.say(&["audit", "accept"]).await;
-            assert_eq!(asked.code, 1);
+            assert_eq!(asked.code, 2);
             assert_snapshot!(asked.text, @r"
             row [N] is noted, and the log lacks it
             the log is whole and ends at row [N]
