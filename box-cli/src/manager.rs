@@ -114,9 +114,14 @@ pub fn folders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The names of everything that the project in a folder depends on.
+/// The names of everything that the project of a folder depends on: as package managers do it, that
+/// of the nearest `package.json` upwards.
 pub fn dependencies(folder: &Path) -> anyhow::Result<Vec<String>> {
-    let all = package_json(folder)?;
+    let folders = folders(folder);
+    let nearest = folders
+        .iter()
+        .find(|folder| folder.join("package.json").exists());
+    let all = package_json(nearest.map_or(folder, PathBuf::as_path))?;
     let kinds = [
         all.dependencies,
         all.dev_dependencies,
@@ -283,6 +288,18 @@ mod tests {
             manager(&[("yarn.lock", ""), (YARNRC, "")]),
             Manager::YarnBerry
         );
+    }
+
+    #[test]
+    fn a_folder_has_the_dependencies_of_the_package_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("src/deep");
+        fs::create_dir_all(&inner).unwrap();
+        fs::create_dir(dir.path().join(".git")).unwrap();
+        assert_eq!(dependencies(&inner).unwrap(), [""; 0]);
+        let text = r#"{ "dependencies": { "a": "1" }, "devDependencies": { "b": "1" } }"#;
+        fs::write(dir.path().join("package.json"), text).unwrap();
+        assert_eq!(dependencies(&inner).unwrap(), ["a", "b"]);
     }
 
     #[test]

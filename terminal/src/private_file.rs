@@ -23,7 +23,7 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     write_by(path, &beside, text)
 }
 
-/// As [`write`], for one who is the only writer and finds again what a crash left: at `beside`.
+/// As [`write()`], for one who is the only writer and finds again what a crash left: at `beside`.
 pub fn write_by(path: &Path, beside: &Path, text: &str) -> anyhow::Result<()> {
     let written = replace(path, beside, text);
     if written.is_err() {

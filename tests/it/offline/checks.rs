@@ -260,3 +260,29 @@ async fn status_and_renew_ask_nobody_and_say_until_when_the_file_is_good() {
     fs::set_permissions(&folder, kept).unwrap();
     machine.asked_nobody();
 }
+
+#[tokio::test]
+async fn the_doctor_asks_the_gate_alone() {
+    let machine = Machine::new("mine").await;
+    let request = machine.request().await;
+    let good = signed_by(&root(), &file(&request, now(), now() + DAY));
+    machine.activate(&good).await.well();
+    let checks = async |expected: [&str; 4]| {
+        let told = machine.run(&["doctor", "--json"]).await;
+        assert!(!told.out.contains("eyJ"), "{told:?}");
+        let told: Value = serde_json::from_str(&told.out).unwrap();
+        let checks = told["checks"].as_array().unwrap().clone();
+        let state = |name: &str| {
+            let check = checks.iter().find(|check| check["name"] == name);
+            text(&check.unwrap_or(&checks[0])["state"]).to_owned()
+        };
+        let states = ["control plane", "token", "npmrc", "gate"].map(state);
+        assert_eq!(states, expected, "{told:#}");
+        checks
+    };
+    checks(["skipped", "ok", "ok", "failed"]).await;
+
+    machine.edit("fingerprint", json!("theirs"));
+    machine.edit("expiresAt", json!(now() - DAY));
+    checks(["skipped", "failed", "ok", "failed"]).await;
+}
