@@ -62,7 +62,8 @@ function find() {
 }
 
 function run(binary) {
-  const child = spawn(binary, process.argv.slice(2), { stdio: 'inherit' });
+  let child;
+  // First, so that none is lost while the child begins.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // A terminal tells the child itself.
@@ -71,6 +72,7 @@ function run(binary) {
       }
     });
   }
+  child = spawn(binary, process.argv.slice(2), { stdio: 'inherit' });
   child.on('error', (error) => {
     const code = error.code === 'ENOENT' ? NOT_FOUND : NOT_RUN;
     end(code, `cannot run ${binary}: ${error.code}`, 'see that BOX_BINARY, or what is installed, is a box binary of this platform');
