@@ -164,10 +164,10 @@ async fn a_gate_starts_again_with_its_bundle_and_takes_no_other_vendors() {
     story.serve("gate").await.stop().await;
     let unpacked = std::fs::read_dir(story.path("gate/bundles")).unwrap();
     let unpacked: Vec<_> = unpacked.map(|entry| entry.unwrap().path()).collect();
-    let store = unpacked.iter().find(|path| path.is_dir()).unwrap();
-    std::fs::write(store.join("mark"), "").unwrap();
+    let laid = unpacked.iter().find(|path| path.is_dir()).unwrap();
+    std::fs::write(laid.join("mark"), "").unwrap();
     story.serve("gate").await.stop().await;
-    assert!(store.join("mark").exists(), "it was unpacked again");
+    assert!(laid.join("mark").exists(), "it was unpacked again");
 
     // Another vendor's bundle in the same place.
     let other = Story::begin(Database::Sqlite, "growth").await;
