@@ -39,7 +39,7 @@ enum Command {
     /// boxes have to activate again. Another key signs at once.
     Remove {
         /// The key's id
-        #[arg(value_name = "KEY")]
+        #[arg(value_name = "KEY", allow_hyphen_values = true)]
         id: String,
         /// Why, for the audit log
         #[arg(long, value_name = "TEXT")]
