@@ -167,6 +167,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_that_begins_with_a_hyphen_is_no_option() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            key: Key,
+        }
+        let line = ["key", "remove", "-uPx_1", "--yes", "--reason", "leaked"];
+        let line: Line = clap::Parser::try_parse_from(line).unwrap();
+        let Command::Remove { id, reason, yes } = line.key.command else {
+            panic!("another command");
+        };
+        assert_eq!(
+            (&*id, reason.as_deref(), yes),
+            ("-uPx_1", Some("leaked"), true)
+        );
+    }
+
+    #[test]
     fn a_state_is_told_in_words_with_its_end() {
         let told = |state: &str, member: &str| {
             let mut key = json!({ "state": state, "changesAt": null });
