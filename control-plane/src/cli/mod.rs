@@ -10,6 +10,7 @@ mod bundle;
 mod credential;
 mod customer;
 mod doctor;
+mod gate;
 mod key;
 mod license;
 mod login;
@@ -22,6 +23,7 @@ pub mod remote;
 mod restore;
 mod sign_request;
 pub mod when;
+mod whole_file;
 
 use std::sync::Arc;
 

@@ -9,32 +9,16 @@ use anyhow::{Context, bail};
 use terminal::output::print_on;
 
 use super::rows::Line;
+use crate::cli::whole_file::WholeFile;
 
 /// Takes rows.
 pub(super) enum Copy {
     /// Standard output.
     Output,
     /// A file that is written beside and gets its name at the end.
-    New {
-        /// What is written.
-        file: BufWriter<File>,
-        /// Where.
-        beside: Beside,
-        /// The name that it gets.
-        path: PathBuf,
-    },
+    New(WholeFile, PathBuf),
     /// A file that goes on.
     Longer(BufWriter<File>, PathBuf),
-}
-
-/// A file that goes away unless it gets its name.
-pub(super) struct Beside(PathBuf);
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // After a rename there is none, which is fine.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// An exported file, read row after row.
@@ -71,19 +55,15 @@ impl Copy {
             let file = BufWriter::new(file);
             return Ok((Self::Longer(file, path.to_owned()), exported.last));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
-        let file = options.write(true).truncate(true).open(&beside);
-        let file = BufWriter::new(file.with_context(cannot)?);
-        let (beside, path) = (Beside(beside), path.to_owned());
-        Ok((Self::New { file, beside, path }, after))
+        Ok((Self::New(WholeFile::new(path)?, path.to_owned()), after))
     }
 
     /// Takes whole lines. Whether anybody wants more.
     pub(super) fn write(&mut self, text: &str) -> anyhow::Result<bool> {
-        let (file, path) = match self {
+        let (file, path): (&mut dyn Write, _) = match self {
             Self::Output => return print_on(text),
-            Self::New { file, path, .. } | Self::Longer(file, path) => (file, path),
+            Self::New(file, path) => (file, path),
+            Self::Longer(file, path) => (file, path),
         };
         let written = file.write_all(text.as_bytes());
         written.with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -92,22 +72,14 @@ impl Copy {
 
     /// Keeps what was taken. Where this is not called, a file that goes on keeps it as well.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        let (file, beside, path) = match self {
-            Self::Output => return Ok(()),
-            Self::New { file, beside, path } => (file, Some(beside), path),
-            Self::Longer(file, path) => (file, None, path),
-        };
-        let keep = || {
-            let file = file
-                .into_inner()
-                .map_err(std::io::IntoInnerError::into_error)?;
-            file.sync_all()?;
-            match &beside {
-                Some(beside) => std::fs::rename(&beside.0, &path),
-                None => Ok(()),
-            }
-        };
-        keep().with_context(|| format!("cannot write `{}`", path.display()))
+        match self {
+            Self::Output => Ok(()),
+            Self::New(file, _) => file.finish().map(drop),
+            Self::Longer(mut file, path) => file
+                .flush()
+                .and_then(|()| file.get_ref().sync_all())
+                .with_context(|| format!("cannot write `{}`", path.display())),
+        }
     }
 }
 

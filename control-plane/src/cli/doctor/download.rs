@@ -9,7 +9,7 @@ use terminal::ControlPlane;
 use terminal::checks::Check;
 
 use super::Manifest;
-use crate::cli::publish::gate::{Gate, NEWS_TIMEOUT};
+use crate::cli::gate::{Gate, NEWS_TIMEOUT};
 use crate::cli::publish::publisher::Publisher;
 use crate::cli::publish::until;
 

@@ -1,6 +1,5 @@
 //! `tollgate publish`: tarballs to the gate. All are checked before the first is sent.
 
-pub(super) mod gate;
 mod plan;
 pub(super) mod publisher;
 mod report;
@@ -21,9 +20,9 @@ use terminal::output::say;
 use terminal::{Exit, Failure, progress};
 use url::Url;
 
+use super::gate::{self, Gate, Sent, Versions};
 use super::remote::Remote;
 use crate::settings::secret;
-use gate::{Gate, Sent, Versions};
 use publisher::Publisher;
 use report::{Outcome, Report, Row};
 use tarballs::{Bad, Tarball};

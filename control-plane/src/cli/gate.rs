@@ -1,8 +1,10 @@
-//! The gate, as a publisher sees it.
+//! The gate, as the operator's commands ask it: with a publisher's token, or with one that reads the
+//! packages of a license.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use manifest::PackageName;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,21 +23,25 @@ const ATTEMPTS_MAX: u32 = 4;
 const WAIT: Duration = Duration::from_millis(500);
 /// How long a gate may take to hear of a publisher that was just made: one without a change stream
 /// asks seldom.
-pub(in crate::cli) const NEWS_TIMEOUT: Duration = Duration::from_mins(2);
+pub(super) const NEWS_TIMEOUT: Duration = Duration::from_mins(2);
 /// The same for a token that is given, which is more likely wrong than new.
 pub(super) const GIVEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The short form of a package's document.
 const ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
 
-/// A gate and a publisher's token for it.
-pub(in crate::cli) struct Gate {
+/// The longest document or tarball that is read, in bytes.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A gate and a token for it.
+#[derive(Clone)]
+pub(super) struct Gate {
     client: Client,
     url: Url,
     token: SecretString,
 }
 
 /// The versions of a package that a gate has, and the hash of each.
-pub(in crate::cli) type Versions = BTreeMap<Version, String>;
+pub(super) type Versions = BTreeMap<Version, String>;
 
 /// What became of a tarball that was sent.
 pub(super) enum Sent {
@@ -71,7 +77,7 @@ struct Told {
 }
 
 impl Gate {
-    pub(in crate::cli) fn new(url: Url, token: SecretString) -> anyhow::Result<Self> {
+    pub(super) fn new(url: Url, token: SecretString) -> anyhow::Result<Self> {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -82,12 +88,12 @@ impl Gate {
     }
 
     /// Its address without a slash at the end.
-    pub(in crate::cli) fn url(&self) -> &str {
+    pub(super) fn url(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
     }
 
     /// Over when the gate knows the token.
-    pub(in crate::cli) async fn knows_token(&self, patience: Duration) -> anyhow::Result<()> {
+    pub(super) async fn knows_token(&self, patience: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         loop {
             let answer = self.send(self.request(Method::GET, "/-/whoami")).await?;
@@ -100,23 +106,41 @@ impl Gate {
     }
 
     /// The versions of a package that are there.
-    pub(in crate::cli) async fn versions(&self, name: &PackageName) -> anyhow::Result<Versions> {
-        let request = self.request(Method::GET, &format!("/{name}"));
-        let answer = self.send(request.header("accept", ABBREVIATED)).await?;
-        let status = answer.status();
-        if !status.is_success() {
-            let told = told(answer).await;
-            return match &*told.code {
-                "not_published" => Ok(Versions::new()),
-                _ => Err(refusal(status, &told).into()),
-            };
-        }
+    pub(super) async fn versions(&self, name: &PackageName) -> anyhow::Result<Versions> {
+        let Some(answer) = self.document(name, ABBREVIATED).await? else {
+            return Ok(Versions::new());
+        };
         let packument: Result<Packument, _> = answer.json().await;
         let packument = packument.map_err(|_| self.no_gate())?;
         let versions = packument.versions.into_iter();
         Ok(versions
             .map(|(version, release)| (version, release.dist.integrity))
             .collect())
+    }
+
+    /// A package's whole document; none where it was never published.
+    pub(super) async fn whole_document(
+        &self,
+        name: &PackageName,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
+        match self.document(name, "application/json").await? {
+            Some(answer) => self.bytes(answer).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn document(&self, name: &PackageName, form: &str) -> anyhow::Result<Option<Response>> {
+        let request = self.request(Method::GET, &format!("/{name}"));
+        let answer = self.send(request.header("accept", form)).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Some(answer));
+        }
+        let told = told(answer).await;
+        match &*told.code {
+            "not_published" => Ok(None),
+            _ => Err(refusal(status, &told).into()),
+        }
     }
 
     /// Sends a publish document. What is wrong with it is told; what is wrong with the gate, or
@@ -141,18 +165,50 @@ impl Gate {
     }
 
     /// Downloads a version's tarball, to be checked.
-    pub(in crate::cli) async fn tarball(
+    pub(super) async fn tarball(
         &self,
         name: &PackageName,
         version: &Version,
     ) -> anyhow::Result<Vec<u8>> {
         let path = format!("/{name}/-/{}-{version}.tgz", name.base());
-        let answer = self.send(self.request(Method::GET, &path)).await?;
+        self.read(&path).await
+    }
+
+    /// Downloads what is at an address that the gate itself named.
+    pub(super) async fn named(&self, url: &str) -> anyhow::Result<Vec<u8>> {
+        // The token is for this gate alone.
+        let path = url
+            .strip_prefix(self.url())
+            .filter(|path| path.starts_with('/'));
+        let away = || {
+            format!(
+                "the gate at {} leads away from itself, to {url}",
+                self.url()
+            )
+        };
+        self.read(path.with_context(away)?).await
+    }
+
+    async fn read(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let answer = self.send(self.request(Method::GET, path)).await?;
         if !answer.status().is_success() {
             return Err(refused(answer).await.into());
         }
-        let bytes = answer.bytes().await.map_err(|error| self.lost(error))?;
-        Ok(bytes.into())
+        self.bytes(answer).await
+    }
+
+    async fn bytes(&self, mut answer: Response) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.lost(error))? {
+            if bytes.len() + piece.len() > BYTES_MAX {
+                bail!(
+                    "{} sends more than {BYTES_MAX} bytes for one file",
+                    self.url()
+                );
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
