@@ -1,4 +1,4 @@
-//! License files: what a box may ask to be signed, and until when a file may be good.
+//! License files and bundles: what may be signed, and until when it may be good.
 
 use activation_token::OFFLINE_LIFE_SECONDS_MAX;
 use activation_token::offline::LicenseRequest;

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use activation_token::offline::BundleHead;
-use activation_token::snapshot::{Publishers, Revocations, Snapshot, SnapshotTier};
+use activation_token::snapshot::{
+    LicenseRevocation, Publishers, Revocations, RevokedBecause, Snapshot,
+};
 use activation_token::{Claims, KeySet, OFFLINE_LIFE_SECONDS_MAX};
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +17,7 @@ use super::sign_request::openly;
 use super::{Effective, Error, Operations, license};
 use crate::domain::{Event, License, LicenseId, Refusal, Requester, license_file};
 use crate::entropy::random;
-use crate::store::{Recorded, Tx, boxes, licenses};
+use crate::store::{Recorded, Tx, boxes};
 
 /// What a bundle is made from.
 #[derive(Debug, Clone)]
@@ -157,8 +159,13 @@ impl Operations {
     ) -> Result<Revocations, Error> {
         let life = SignedDuration::from_secs(OFFLINE_LIFE_SECONDS_MAX);
         let alive_since = now.saturating_sub(life).unwrap_or(now);
-        let mut licenses = licenses::narrowed(tx.link(), alive_since).await?;
-        licenses.retain(|narrowed| narrowed.id == license.id.as_str());
+        let narrowed = license.narrowed_at.map(|at| LicenseRevocation {
+            id: license.id.to_string(),
+            issued_until: Timestamp::from_second(at.as_second()).unwrap_or(at),
+            // It can be used, so it is neither suspended nor revoked.
+            why: RevokedBecause::Changed,
+        });
+        let licenses = narrowed.into_iter().collect();
         let boxes = boxes::released(tx.link(), alive_since, Some(&license.id)).await?;
         Ok(Revocations { licenses, boxes })
     }
@@ -194,14 +201,7 @@ impl Operations {
             audience: self.policy.audience.clone(),
             scope: self.tiers.scope().to_owned(),
             keys: KeySet::new(vec![self.root_key.public().clone()]).to_jwks(),
-            tiers: self
-                .tiers
-                .tiers()
-                .map(|tier| SnapshotTier {
-                    name: tier.name().clone(),
-                    set: tier.packages().digest(),
-                })
-                .collect(),
+            tiers: self.snapshot_tiers(),
             sets,
             revocations,
             publishers: Publishers {

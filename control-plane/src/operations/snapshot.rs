@@ -42,14 +42,7 @@ impl Operations {
             audience: self.policy.audience.clone(),
             scope: self.tiers.scope().to_owned(),
             keys: self.keyring.published(now).to_jwks(),
-            tiers: self
-                .tiers
-                .tiers()
-                .map(|tier| SnapshotTier {
-                    name: tier.name().clone(),
-                    set: tier.packages().digest(),
-                })
-                .collect(),
+            tiers: self.snapshot_tiers(),
             sets: self.sets_in_use().await?.into_values().collect(),
             revocations,
             publishers: Publishers {
@@ -62,6 +55,15 @@ impl Operations {
             },
             expiring,
         })
+    }
+
+    /// The tiers, ascending, each with the digest of its set.
+    pub(super) fn snapshot_tiers(&self) -> Vec<SnapshotTier> {
+        let tiers = self.tiers.tiers().map(|tier| SnapshotTier {
+            name: tier.name().clone(),
+            set: tier.packages().digest(),
+        });
+        tiers.collect()
     }
 
     /// Every package set that a token can name: each tier's, and each with the add-ons that some
