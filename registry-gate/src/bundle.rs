@@ -41,7 +41,7 @@ struct Contents {
 }
 
 /// A file of a bundle.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     path: String,

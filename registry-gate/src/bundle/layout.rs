@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -26,6 +27,8 @@ const PUBLISHED_BY: &str = "bundle";
 #[derive(Debug)]
 pub struct Layout {
     dir: PathBuf,
+    /// What is in it, by path.
+    files: Mutex<BTreeMap<String, File>>,
 }
 
 /// A release that goes into a bundle once its tarball is there.
@@ -72,8 +75,10 @@ impl Layout {
     /// A new, empty folder.
     pub fn new(dir: &Path) -> Result<Self, BundleError> {
         fs::create_dir(dir).map_err(|error| BundleError::file("make", dir, error))?;
-        let dir = dir.to_owned();
-        Ok(Self { dir })
+        Ok(Self {
+            dir: dir.to_owned(),
+            files: Mutex::default(),
+        })
     }
 
     /// The releases that a package's full document names.
@@ -144,29 +149,10 @@ impl Layout {
         self.write(store::release(name, version).as_ref(), &record)
     }
 
-    /// The list of what is in the folder, as it is hashed and packed.
+    /// The list of what was laid out, as it is hashed and packed.
     pub fn contents(&self) -> Result<Vec<u8>, BundleError> {
-        let mut paths = Vec::new();
-        collect(&self.dir, &mut paths)
-            .map_err(|error| BundleError::file("read", &self.dir, error))?;
-        let named = |path: PathBuf| {
-            let name = path.strip_prefix(&self.dir).ok()?.to_str()?;
-            Some((name.to_owned(), path))
-        };
-        let named: BTreeMap<String, PathBuf> = paths.into_iter().filter_map(named).collect();
-        let list = |(name, path): (String, PathBuf)| {
-            let (size, sha256) =
-                hash(&path).map_err(|error| BundleError::file("read", &path, error))?;
-            Ok(File {
-                path: name,
-                size,
-                sha256,
-            })
-        };
-        let files = named
-            .into_iter()
-            .map(list)
-            .collect::<Result<_, BundleError>>()?;
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = files.values().cloned().collect();
         serde_json::to_vec(&Contents { files })
             .map_err(|error| BundleError::Contents(error.to_string()))
     }
@@ -216,7 +202,15 @@ impl Layout {
             options.write(true).create(true).truncate(true);
             options.open(&path)?.write_all(bytes)
         };
-        write().map_err(|error| BundleError::file("write", &path, error))
+        write().map_err(|error| BundleError::file("write", &path, error))?;
+        let file = File {
+            path: name.to_owned(),
+            size: bytes.len() as u64,
+            sha256: HEXLOWER.encode(&Sha256::digest(bytes)),
+        };
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(name.to_owned(), file);
+        Ok(())
     }
 }
 
@@ -224,33 +218,5 @@ impl Drop for Layout {
     fn drop(&mut self) {
         // What stays of it is in nobody's way.
         let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// All files under a folder.
-fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            collect(&entry.path(), into)?;
-        } else {
-            into.push(entry.path());
-        }
-    }
-    Ok(())
-}
-
-fn hash(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = fs::File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut size = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok((size, HEXLOWER.encode(&hash.finalize())));
-        };
-        hash.update(bytes);
-        size += bytes.len() as u64;
     }
 }
