@@ -109,9 +109,11 @@ impl Unanswered {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } | Self::NoControlPlane { .. } => Exit::Unreachable,
-            Self::Problem(problem) => match problem.status {
-                401 | 403 => Exit::NotAllowed,
-                429 | 500.. => Exit::Unreachable,
+            Self::Problem(problem) => match (problem.status, &*problem.code) {
+                // The credential is good; there is no seat for it.
+                (403, "box_limit_reached") => Exit::Refused,
+                (401 | 403, _) => Exit::NotAllowed,
+                (429 | 500.., _) => Exit::Unreachable,
                 _ => Exit::Refused,
             },
         }

@@ -40,20 +40,24 @@ pub fn length(time: SignedDuration) -> String {
     }
 }
 
+/// Whether what is sent there stays on this machine.
+pub fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(domain)) => domain == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// How requests travel.
 pub fn transport(name: &'static str, url: &str) -> Check {
     let Ok(url) = url.parse::<Url>() else {
         return Check::skipped(name, "the address is none");
     };
-    let on_this_machine = match url.host() {
-        Some(Host::Domain(domain)) => domain == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     if url.scheme() == "https" {
         Check::ok(name, "its certificate verifies")
-    } else if on_this_machine {
+    } else if is_here(&url) {
         Check::skipped(name, "plain HTTP, on this machine")
     } else {
         let fix = "give the server a certificate, or put a TLS proxy in front of it";

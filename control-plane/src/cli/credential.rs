@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -131,21 +130,9 @@ impl Create {
         // What cannot be kept is not made.
         let secret_file = self.secret_file.map(Reserved::new).transpose()?;
         let path = "/v1/credentials";
-        let mut credential = remote.write(Method::POST, path, Some(body.into())).await?;
-        let Some(file) = secret_file else {
-            let mut fields = FIELDS.to_vec();
-            fields.push(("secret", Cell::At("/secret")));
-            return remote.show(&credential, &fields);
-        };
-        let members = credential.as_object_mut();
-        let secret = members.and_then(|members| members.remove("secret"));
-        let secret = secret.as_ref().and_then(Value::as_str);
-        let secret = secret.context("the answer has no secret")?;
-        let path = file.path().to_owned();
-        file.fill(&format!("{secret}\n"))
-            .context("the secret is lost; revoke the credential and create another")?;
-        say(&format!("the secret is in `{}`", path.display()))?;
-        remote.show(&credential, FIELDS)
+        let credential = remote.write(Method::POST, path, Some(body.into())).await?;
+        let lost = "revoke the credential and create another";
+        remote.show_secret(credential, FIELDS, ("secret", "/secret"), secret_file, lost)
     }
 }
 

@@ -5,13 +5,11 @@ mod import;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use terminal::ask::confirm;
-use terminal::output::say;
 use terminal::private_file::Reserved;
 use terminal::{Exit, Failure};
 
@@ -401,24 +399,11 @@ impl List {
 /// Shows a license and, once, its key: in a file where one is named.
 fn show_with_key(
     remote: &Remote,
-    mut license: Value,
+    license: Value,
     key_file: Option<Reserved>,
 ) -> anyhow::Result<()> {
-    let Some(file) = key_file else {
-        let mut fields = FIELDS.to_vec();
-        fields.push(("key", Cell::At("/key")));
-        return remote.show(&license, &fields);
-    };
-    let key = license
-        .as_object_mut()
-        .and_then(|members| members.remove("key"));
-    let key = key.as_ref().and_then(Value::as_str);
-    let key = key.context("the answer has no key")?;
-    let path = file.path().to_owned();
-    file.fill(&format!("{key}\n"))
-        .context("the key is lost; `tollgate license rotate-key` makes another")?;
-    say(&format!("the key is in `{}`", path.display()))?;
-    remote.show(&license, FIELDS)
+    let lost = "`tollgate license rotate-key` makes another";
+    remote.show_secret(license, FIELDS, ("key", "/key"), key_file, lost)
 }
 
 /// How many seats are taken of how many.

@@ -9,9 +9,11 @@ use clap::Args;
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use terminal::output::{Table, plain, print, print_json, print_on, table};
+use terminal::output::{Table, plain, print, print_json, print_on, say, table};
+use terminal::private_file::Reserved;
+use terminal::reach::is_here;
 use terminal::{ControlPlane, Exit, Failure, Unanswered};
-use url::{Host, Url};
+use url::Url;
 
 use super::profiles::Profiles;
 use crate::settings::secret;
@@ -165,6 +167,30 @@ impl Remote {
         Ok(control_plane.write(method, path, body.as_ref()).await?)
     }
 
+    /// Prints one thing with a secret of it that is shown this once: in a file, where one is
+    /// reserved. `lost` says what to do when that fails.
+    pub fn show_secret(
+        &self,
+        mut value: Value,
+        fields: &[Column],
+        (name, at): (&'static str, &'static str),
+        file: Option<Reserved>,
+        lost: &'static str,
+    ) -> anyhow::Result<()> {
+        let Some(file) = file else {
+            let with_secret = [fields, &[(name, Cell::At(at))]].concat();
+            return self.show(&value, &with_secret);
+        };
+        let secret = value.as_object_mut().and_then(|value| value.remove(name));
+        let secret = secret.as_ref().and_then(Value::as_str);
+        let secret = secret.with_context(|| format!("the answer has no {name}"))?;
+        let path = file.path().display().to_string();
+        file.fill(&format!("{secret}\n"))
+            .with_context(|| format!("the {name} is lost; {lost}"))?;
+        say(&format!("the {name} is in `{path}`"))?;
+        self.show(&value, fields)
+    }
+
     /// Prints one thing: its fields under each other.
     pub fn show(&self, value: &Value, fields: &[Column]) -> anyhow::Result<()> {
         if self.json {
@@ -268,13 +294,7 @@ pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
 
 /// Refuses an address where a token could be read on its way: without TLS, on another machine.
 pub(super) fn must_be_secret(url: &Url) -> anyhow::Result<()> {
-    let here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "https" || url.scheme() == "http" && here {
+    if url.scheme() == "https" || url.scheme() == "http" && is_here(url) {
         return Ok(());
     }
     let text = format!("on its way to {url} the token could be read");
