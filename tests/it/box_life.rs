@@ -357,7 +357,7 @@ async fn deactivating_frees_the_seat_and_leaves_what_was_there_before() {
     let at = ["activate", "--control-plane", &tollgate.control_plane];
     let at = [&at[..], &["--key-file", file.to_str().unwrap()]].concat();
     let ran = other.run(&at).await;
-    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_eq!(ran.code, 5, "{ran:?}");
     assert!(ran.stderr.contains("all 1 boxes"), "{ran:?}");
     assert!(!other.path(".box").exists() && !other.path(".npmrc").exists());
 
@@ -378,7 +378,7 @@ async fn deactivating_frees_the_seat_and_leaves_what_was_there_before() {
     let ran = other.must(&["deactivate", "--local"]).await;
     assert!(ran.stderr.contains("keeps its seat"), "{ran:?}");
     assert!(!other.path(".npmrc").exists() && !other.path(".box").exists());
-    assert_eq!(run(shop.command(&at)).await.code, 4);
+    assert_eq!(run(shop.command(&at)).await.code, 5);
 }
 
 #[tokio::test]
