@@ -8,6 +8,8 @@ use manifest::PackageName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use terminal::reach::address;
+use terminal::{Exit, Failure};
 use url::Url;
 
 use crate::credentials::Credentials;
@@ -50,9 +52,15 @@ impl BoxJson {
         self.read("license")
     }
 
-    /// The control plane that it names.
-    pub fn control_plane_url(&self) -> Option<Url> {
-        self.read("controlPlaneUrl")
+    /// The control plane that it names. Fails where that is no address.
+    pub fn control_plane_url(&self) -> anyhow::Result<Option<Url>> {
+        let text: Option<String> = self.read("controlPlaneUrl");
+        let url = text.map(|text| address(&text)).transpose();
+        url.map_err(|why| {
+            Failure::new(Exit::Failed, format!("`{FILE}`: controlPlaneUrl: {why}"))
+                .hint("mend it, or name the control plane with `--control-plane`")
+                .into()
+        })
     }
 
     /// Says what was activated, and whether that is news: what it says already stays as it is, so

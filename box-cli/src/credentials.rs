@@ -112,7 +112,7 @@ impl Credentials {
     /// Keeps them.
     pub fn save(&self, project: &Project) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
-        private_file::write(&project.private(FILE), &text)
+        project.keep(FILE, &text)
     }
 }
 

@@ -26,7 +26,7 @@ pub fn of(project: &Project) -> anyhow::Result<String> {
         return Ok(fingerprint);
     }
     let fingerprint = random()?;
-    private_file::write(&project.private(FILE), &format!("{fingerprint}\n"))?;
+    project.keep(FILE, &format!("{fingerprint}\n"))?;
     Ok(fingerprint)
 }
 

@@ -13,6 +13,9 @@ use crate::project::Project;
 
 /// Everybody may run it: it holds no secret.
 const MODE: u32 = 0o755;
+/// How a helper begins, and how it ends: no other file is written over.
+const BEGINS: &str = "#!/bin/sh\nexec ";
+const ENDS: &str = " token --header\n";
 
 /// Writes a helper that asks this program for the project's token, and returns the line that has
 /// pnpm run it.
@@ -30,11 +33,13 @@ pub fn write(project: &Project, path: &Path, registry: &Url) -> anyhow::Result<S
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let root = project.root().canonicalize();
     let root = root.with_context(|| format!("cannot read `{}`", project.root().display()))?;
-    let script = format!(
-        "#!/bin/sh\nexec {} --project {} token --header\n",
-        quoted(&program),
-        quoted(&root)
-    );
+    let (program, root) = (quoted(&program), quoted(&root));
+    let script = format!("{BEGINS}{program} --project {root}{ENDS}");
+    let there = private_file::read(&path)?;
+    if there.is_some_and(|there| !(there.starts_with(BEGINS) && there.ends_with(ENDS))) {
+        let failure = Failure::new(Exit::Failed, format!("`{told}` is there already"));
+        return Err(failure.hint("name a file that is not there yet").into());
+    }
     private_file::write(&path, &script)?;
     fs::set_permissions(&path, Permissions::from_mode(MODE))
         .with_context(|| format!("cannot make `{told}` a program"))?;

@@ -18,6 +18,7 @@ pub mod credentials;
 pub mod doctor;
 pub mod files;
 pub mod fingerprint;
+pub mod git;
 pub mod helper;
 pub mod manager;
 pub mod npmrc;

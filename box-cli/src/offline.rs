@@ -92,7 +92,7 @@ pub fn request(
     });
     let old = made.len().saturating_sub(REQUESTS_MAX);
     let text = serde_json::to_string_pretty(&made.split_off(old))? + "\n";
-    private_file::write(&project.private(REQUESTS), &text)?;
+    project.keep(REQUESTS, &text)?;
     Ok(request)
 }
 
@@ -156,7 +156,7 @@ pub fn activate(
         boxes_limit: None,
         clock_seen_at: seen_at.map_or(now, |seen_at| seen_at.max(now)),
     };
-    keep(&root)?;
+    keep(project, &root)?;
     files.activated(known.as_ref(), &credentials)?;
     Ok(credentials)
 }
@@ -345,12 +345,12 @@ fn given_key(given: &str) -> anyhow::Result<Key> {
 }
 
 /// Keeps the root key, if it is not kept already. No other counts afterwards.
-fn keep(root: &Root) -> anyhow::Result<()> {
+fn keep(project: &Project, root: &Root) -> anyhow::Result<()> {
     if root.is_kept {
         return Ok(());
     }
     let text = serde_json::to_string(root.key.to_jwk())? + "\n";
-    private_file::write(&root.path, &text)?;
+    project.keep(ROOT_KEY, &text)?;
     say(&format!(
         "root key {} is kept: no other counts from now on\n  \
          hint: compare it with what your vendor tells you",

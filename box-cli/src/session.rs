@@ -10,10 +10,11 @@ use std::time::Duration;
 use activation_token::clock::{Clock, SystemClock};
 use anyhow::Context;
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use manifest::PackageName;
 use secrecy::{ExposeSecret, SecretString};
 use terminal::output::say;
+use terminal::reach::address;
 use terminal::{Exit, Failure, Unanswered, private_file};
 use url::Url;
 
@@ -28,13 +29,17 @@ use crate::words;
 
 /// How often a process that waits for its turn looks whether it has come.
 const LOOK: Duration = Duration::from_millis(20);
+/// As many times it looks: two minutes.
+const LOOKS_MAX: u32 = 6_000;
+/// A token with more of its life left than this is not waited for.
+const ENOUGH: SignedDuration = SignedDuration::from_mins(1);
 
 /// What may be given on the command line or in the environment. Without it counts what the project
 /// keeps.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Given {
     /// The vendor's control plane
-    #[arg(long, value_name = "URL", env = "BOX_CONTROL_PLANE")]
+    #[arg(long, value_name = "URL", env = "BOX_CONTROL_PLANE", value_parser = address)]
     pub control_plane: Option<Url>,
     /// The license key; safer in a file or in the variable than in a shell history
     #[arg(
@@ -80,7 +85,7 @@ pub enum When {
 /// What became of a renewal: a token that is good in any case.
 #[derive(Debug)]
 pub enum Renewal {
-    /// It was not due, or another process was faster.
+    /// It was not due, or another process was faster or is at it.
     NotDue(Session),
     /// This process got another token.
     Renewed(Session),
@@ -110,8 +115,8 @@ pub async fn fresh(project: &Project, given: &Given) -> anyhow::Result<Session> 
     unkept(known, &request).await?.into_session()
 }
 
-/// Renews the token that the project keeps. Of several processes at once one asks; the others
-/// wait, read again, and find it done.
+/// Renews the token that the project keeps. Of several processes at once one asks; the others go on
+/// with the token at hand, or wait, read again, and find it done.
 pub async fn renew(project: &Project, when: When) -> anyhow::Result<Renewal> {
     let Some(seen) = Credentials::load(project)? else {
         return Err(not_activated(project).into());
@@ -126,7 +131,13 @@ pub async fn renew(project: &Project, when: When) -> anyhow::Result<Renewal> {
     if let Some(back) = seen.clock_set_back(now) {
         say(&format!("warning: {}", words::clock_behind(back)))?;
     }
-    let turn = take_turn(project).await?;
+    let turn = match project.try_turn() {
+        Ok(None) if when == When::Due && seen.is_good(now.saturating_add(ENOUGH)?) => {
+            return Ok(Renewal::NotDue(seen.into()));
+        }
+        Ok(Some(turn)) => turn,
+        _ => take_turn(project).await?,
+    };
     let Some(known) = Credentials::load(project)? else {
         return Err(not_activated(project).into());
     };
@@ -145,6 +156,27 @@ pub async fn renew(project: &Project, when: When) -> anyhow::Result<Renewal> {
     }
 }
 
+/// Tells npm again what it has to be told, where that is gone, and whether it was.
+pub async fn mended(project: &Project) -> anyhow::Result<bool> {
+    let to_mend = || -> anyhow::Result<Option<Credentials>> {
+        let Some(known) = Credentials::load(project)? else {
+            return Ok(None);
+        };
+        let is_right = Files::are_laid_out(project, &known)?;
+        Ok((!is_right).then_some(known))
+    };
+    if to_mend()?.is_none() {
+        return Ok(false);
+    }
+    let _turn = take_turn(project).await?;
+    // Whoever had the turn was at it, perhaps.
+    let Some(known) = to_mend()? else {
+        return Ok(false);
+    };
+    Files::open(project)?.activated(Some(&known), &known)?;
+    Ok(true)
+}
+
 /// Activates, whatever is kept. `complete` has the last word on what is sent.
 pub async fn activate(
     project: &Project,
@@ -153,16 +185,20 @@ pub async fn activate(
     complete: impl FnOnce(&mut Request),
 ) -> anyhow::Result<Session> {
     let turn = take_turn(project).await?;
-    let files = Files::open(project)?;
     let known = Credentials::load(project)?;
-    let mut request = request(project, given, Some(key), known.as_ref(), fingerprint::of)?;
-    complete(&mut request);
-    let activated = request.send().await.inspect_err(|_| {
+    let asked = async {
+        let files = Files::open(project)?;
+        let mut request = request(project, given, Some(key), known.as_ref(), fingerprint::of)?;
+        complete(&mut request);
+        anyhow::Ok((files, request.send().await?))
+    };
+    let asked = asked.await.inspect_err(|_| {
         // Nothing is left of what failed.
         if known.is_none() {
             let _ = project.clear();
         }
-    })?;
+    });
+    let (files, activated) = asked?;
     keep(files, known.as_ref(), activated, &turn)
 }
 
@@ -193,7 +229,7 @@ pub fn control_plane(
         return Ok(Some(url));
     }
     let text = private_file::read(&project.path(box_json::FILE))?;
-    Ok(BoxJson::parse(&text.unwrap_or_default())?.control_plane_url())
+    BoxJson::parse(&text.unwrap_or_default())?.control_plane_url()
 }
 
 /// With whom, where and as what the box activates: what is given, then what is kept. A key that is
@@ -228,6 +264,15 @@ fn request(
 }
 
 impl Given {
+    /// With the key in place of its file, which cannot be read twice where it is standard input.
+    pub fn with_key_read(self) -> anyhow::Result<Self> {
+        Ok(Self {
+            key: self.license_key()?,
+            key_file: None,
+            ..self
+        })
+    }
+
     /// The license key that is given, if any.
     pub fn license_key(&self) -> anyhow::Result<Option<SecretString>> {
         let Some(path) = &self.key_file else {
@@ -301,13 +346,17 @@ impl From<Credentials> for Session {
 
 /// Waits for the turn, and can be given up while it waits.
 pub async fn take_turn(project: &Project) -> anyhow::Result<Turn> {
-    loop {
+    for _ in 0..LOOKS_MAX {
         let turn = project.try_turn();
         match turn.map_err(|error| Unwritable::new(project, &error))? {
             Some(turn) => return Ok(turn),
             None => tokio::time::sleep(LOOK).await,
         }
     }
+    let text = "another `box` has been at it for two minutes";
+    Err(Failure::new(Exit::Unreachable, text)
+        .hint("try again; if one was suspended, resume or end it")
+        .into())
 }
 
 /// What a project without an activation says.

@@ -10,6 +10,8 @@ use anyhow::Context;
 
 use crate::{Exit, Failure};
 
+/// The mode of a file that is its owner's alone.
+pub const MODE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -25,7 +27,17 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// As [`write()`], for one who is the only writer and finds again what a crash left: at `beside`.
 pub fn write_by(path: &Path, beside: &Path, text: &str) -> anyhow::Result<()> {
-    let written = replace(path, beside, text);
+    write_as(path, beside, text, |_| Ok(()))
+}
+
+/// As [`write_by()`]. `finish` may give the file another mode or owner before it takes its place.
+pub fn write_as(
+    path: &Path,
+    beside: &Path,
+    text: &str,
+    finish: impl FnOnce(&File) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let written = replace(path, beside, text, finish);
     if written.is_err() {
         // What was written beside holds the secret; that it is gone already is fine.
         let _ = fs::remove_file(beside);
@@ -33,7 +45,12 @@ pub fn write_by(path: &Path, beside: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn replace(path: &Path, beside: &Path, text: &str) -> std::io::Result<()> {
+fn replace(
+    path: &Path,
+    beside: &Path,
+    text: &str,
+    finish: impl FnOnce(&File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     // Whatever a crash left there keeps its mode, and a link there leads elsewhere.
     match fs::remove_file(beside) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -41,6 +58,7 @@ fn replace(path: &Path, beside: &Path, text: &str) -> std::io::Result<()> {
     }
     let mut file = create(beside)?;
     file.write_all(text.as_bytes())?;
+    finish(&file)?;
     file.sync_all()?;
     fs::rename(beside, path)?;
     sync_parent(path)
@@ -48,7 +66,7 @@ fn replace(path: &Path, beside: &Path, text: &str) -> std::io::Result<()> {
 
 fn create(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create_new(true).write(true).mode(0o600).open(path)
+    options.create_new(true).write(true).mode(MODE).open(path)
 }
 
 /// Makes what happened to a directory's entries last.

@@ -40,6 +40,22 @@ pub fn length(time: SignedDuration) -> String {
     }
 }
 
+/// Reads a server's address. Says what is wrong with what cannot be one, or would put a password
+/// where addresses are shown.
+pub fn address(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("an address begins with https:// or http://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("an address has no user and no password in it".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("an address has neither `?` nor `#`".to_owned());
+    }
+    Ok(url)
+}
+
 /// Whether what is sent there stays on this machine.
 pub fn is_here(url: &Url) -> bool {
     match url.host() {
@@ -89,6 +105,24 @@ mod tests {
     use crate::checks::State;
 
     use super::*;
+
+    #[test]
+    fn an_address_is_http_and_shows_nothing_secret() {
+        for good in ["https://a.example", "http://[::1]:7400/tollgate/"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "a.example",
+            "localhost:7400",
+            "file:///etc",
+            "https://me:secret@a.example",
+            "https://me@a.example",
+            "https://a.example/?a=b",
+            "https://a.example/#a",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_clock_is_judged_by_how_far_it_is_off() {

@@ -335,6 +335,16 @@ async fn watch_of_what_was_never_activated_does_not_wait() {
 }
 
 #[tokio::test]
+async fn watch_ends_with_the_activation() {
+    let sold = Sold::new().await;
+    let mut watching = Watching::start(&sold.shop);
+    watching.says("not due: tier basic").await;
+    sold.shop.must(&["deactivate"]).await;
+    let ended = tokio::time::timeout(PATIENCE, watching.child.wait()).await;
+    assert_eq!(ended.expect("it ends").unwrap().code(), Some(4));
+}
+
+#[tokio::test]
 async fn deactivating_frees_the_seat_and_leaves_what_was_there_before() {
     let tollgate = Tollgate::start(SMALL).await;
     let vendor = Vendor::of(&tollgate);

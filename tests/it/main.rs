@@ -23,6 +23,7 @@ mod box_exec;
 mod box_files;
 mod box_install;
 mod box_life;
+mod box_mends;
 mod box_wrapper;
 mod boxes;
 mod bundle;

@@ -59,6 +59,11 @@ impl BoxCli {
         self.npm.path(name)
     }
 
+    /// A file outside of the project, in the home of whoever runs it.
+    pub fn at_home(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
     /// The text of a file of the project.
     pub fn read(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.path(name));
@@ -175,7 +180,7 @@ impl BoxCli {
 
     /// A file outside of the project with a license key.
     pub fn key_file(&self, key: &str) -> PathBuf {
-        let path = self.home.path().join("license-key");
+        let path = self.at_home("license-key");
         std::fs::write(&path, format!("{key}\n")).unwrap();
         path
     }

@@ -25,7 +25,7 @@ pub struct Relaying {
     date: Arc<Mutex<Option<String>>>,
 }
 
-/// Set for the first request for a tarball: tells that it came, and waits to let it go.
+/// Set for the first request that is caught: tells that it came, and waits to let it go.
 struct Trap {
     came: oneshot::Sender<()>,
     go: oneshot::Receiver<()>,
@@ -76,7 +76,7 @@ impl Relaying {
         *self.target.lock().unwrap() = address(server);
     }
 
-    /// Holds the next request for a tarball.
+    /// Holds the next request for a tarball, or activation.
     pub fn trap(&self) -> Caught {
         let (came, has_come) = oneshot::channel();
         let (go, may_go) = oneshot::channel();
@@ -122,7 +122,7 @@ impl Relaying {
         while let Ok(count @ 1..) = requests.read(&mut bytes).await {
             let some = &bytes[..count];
             let path = some.split(|b| *b == b' ').nth(1).unwrap_or_default();
-            if path.ends_with(b".tgz") {
+            if path.ends_with(b".tgz") || path.ends_with(b"/activate") {
                 let trap = self.trap.lock().unwrap().take();
                 if let Some(trap) = trap {
                     let _ = trap.came.send(());
@@ -139,9 +139,9 @@ impl Relaying {
 }
 
 impl Caught {
-    /// Over when a request for a tarball waits.
+    /// Over when a request waits.
     pub async fn came(&mut self) {
-        (&mut self.came).await.expect("a request for a tarball");
+        (&mut self.came).await.expect("a request");
     }
 
     /// Lets it go on.

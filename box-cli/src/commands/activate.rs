@@ -11,10 +11,9 @@ use terminal::{Exit, Failure, ask, progress};
 use url::Url;
 
 use crate::credentials::Credentials;
-use crate::offline;
 use crate::project::Project;
 use crate::session::{self, Given};
-use crate::words;
+use crate::{files, git, offline, words};
 
 /// Takes a license into use.
 #[derive(Debug, Args)]
@@ -69,6 +68,7 @@ impl Activate {
             print(&told(&credentials))?;
             let until = words::until(credentials.expires_at, now);
             say(&format!("the license file is good until {until}"))?;
+            warn_of_git(project, &credentials)?;
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(key) = old_key {
@@ -89,8 +89,22 @@ impl Activate {
         });
         let session = session.await?;
         print(&told(&session.credentials))?;
+        warn_of_git(project, &session.credentials)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What git has it takes again, whatever it is to ignore.
+fn warn_of_git(project: &Project, credentials: &Credentials) -> anyhow::Result<()> {
+    let secrets = files::secrets(project, Some(credentials));
+    let tracked = git::tracked(project.root(), &secrets).join(" ");
+    if tracked.is_empty() {
+        return Ok(());
+    }
+    say(&format!(
+        "warning: git has {tracked}, and there is a secret in it now\n  \
+         hint: `git rm --cached {tracked}` before the next commit"
+    ))
 }
 
 /// Names the project where it is not the current folder, but one above.

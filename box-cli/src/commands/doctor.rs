@@ -25,8 +25,9 @@ pub struct Doctor {
 impl Doctor {
     /// Prints what was seen; 1 when something failed.
     pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
+        let given = self.given.with_key_read()?;
         let waiting = progress::spinner("looking");
-        let checks = doctor::look(project, &self.given, self.renew).await;
+        let checks = doctor::look(project, &given, self.renew).await;
         drop(waiting);
         checks.print(self.json)
     }

@@ -11,6 +11,9 @@ use crate::project::Project;
 use crate::session::{self, Renewal, When};
 use crate::words;
 
+/// What is said where npm was told again.
+pub const MENDED: &str = "mended: .npmrc has the gate and the token again\n";
+
 /// Renews the token.
 #[derive(Debug, Args)]
 pub struct Renew {
@@ -24,6 +27,9 @@ impl Renew {
     pub async fn run(self, project: &Project) -> anyhow::Result<ExitCode> {
         let when = if self.force { When::Now } else { When::Due };
         let renewal = session::renew(project, when).await?;
+        if session::mended(project).await? {
+            print(MENDED)?;
+        }
         let told = told(&renewal);
         let session = renewal.into_session()?;
         print(&format!("{told}\n"))?;

@@ -46,7 +46,15 @@ async fn watch(project: &Project) -> anyhow::Result<()> {
     let mut wait = WAIT;
     let mut began = false;
     loop {
-        let (pause, event) = match session::renew(project, When::Due).await {
+        let renewal = session::renew(project, When::Due).await;
+        if renewal.is_ok() && session::mended(project).await.unwrap_or(false) {
+            print(renew::MENDED)?;
+        }
+        let (pause, event) = match renewal {
+            Err(error) if Credentials::load(project).is_ok_and(|known| known.is_none()) => {
+                // Deactivated meanwhile: waiting does not help.
+                return Err(error);
+            }
             Ok(Renewal::Old(_, error)) | Err(error) => {
                 let pause = wait;
                 wait = (wait * 2).min(WAIT_MAX);

@@ -3,34 +3,27 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use terminal::checks::{Check, Checks};
 
 use crate::box_json;
 use crate::credentials::Credentials;
-use crate::files::NPMRC;
 use crate::project::Project;
+use crate::{files, git};
 
 const FILES: &str = "files";
 const GIT: &str = "git";
-const CREDENTIALS: &str = ".box/credentials.json";
-/// Those with secrets.
-const SECRETS: [&str; 2] = [NPMRC, CREDENTIALS];
 
 pub(super) fn look(project: &Project, known: Option<&Credentials>, checks: &mut Checks) {
-    let there: Vec<&str> = SECRETS
-        .into_iter()
-        .filter(|name| project.path(name).exists())
-        .collect();
+    let there = files::secrets(project, known);
     if there.is_empty() {
         return checks.push(Check::skipped(FILES, "there are none with secrets"));
     }
-    checks.push(files(project, &there, known));
-    checks.push(git(project.root(), &there));
+    checks.push(modes(project, &there, known));
+    checks.push(ignored(project.root(), &there));
 }
 
-fn files(project: &Project, there: &[&str], known: Option<&Credentials>) -> Check {
+fn modes(project: &Project, there: &[&str], known: Option<&Credentials>) -> Check {
     let is_open = |name: &&&str| {
         let about = fs::metadata(project.path(name));
         about.is_ok_and(|about| about.permissions().mode() & 0o077 != 0)
@@ -60,27 +53,21 @@ fn tells_a_secret(project: &Project, known: &Credentials) -> bool {
     secrets.any(|secret| text.contains(secret))
 }
 
-fn git(root: &Path, there: &[&str]) -> Check {
-    let ask = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.arg("-C").arg(root).args(arguments).arg("--");
-        let output = command.args(there).stderr(Stdio::null()).output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).into_owned())
-    };
+fn ignored(root: &Path, there: &[&str]) -> Check {
+    let ask = |arguments: &[&str]| git::ask(root, arguments, there);
     let is_in = ask(&["rev-parse", "--is-inside-work-tree"]);
     if !is_in.is_some_and(|told| told.starts_with("true")) {
         return Check::skipped(GIT, "this is no git repository");
     }
-    let tracked = ask(&["ls-files"]).unwrap_or_default();
-    let tracked = tracked.lines().collect::<Vec<_>>().join(" ");
+    let tracked = git::tracked(root, there).join(" ");
     if !tracked.is_empty() {
         let seen = format!("git has {tracked}, with what is secret in it");
         let fix =
             format!("`git rm --cached {tracked}`, and have the vendor rotate the license key");
         return Check::failed(GIT, seen, fix);
     }
-    let ignored = ask(&["check-ignore"]).unwrap_or_default();
-    let is_ignored = |name: &&str| ignored.lines().any(|line| line == *name);
+    let lines = ask(&["check-ignore"]).unwrap_or_default();
+    let is_ignored = |name: &&str| lines.lines().any(|line| line == *name);
     let open: Vec<&str> = there
         .iter()
         .copied()

@@ -83,14 +83,17 @@ fn host(key: &str) -> Option<&str> {
 
 /// What counts before the project's settings: the environment, and pnpm's helper.
 fn overrides(pairs: &[(String, String)], known: &Credentials) -> Check {
-    for (name, value) in std::env::vars() {
+    for (name, value) in std::env::vars_os() {
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+            continue;
+        };
         let lower = name.to_lowercase();
         let key = ["npm_config_", "pnpm_config_"]
             .iter()
             .find_map(|prefix| lower.strip_prefix(prefix));
         let Some(key) = key else { continue };
         let ours = pairs.iter().find(|(ours, _)| ours.to_lowercase() == key);
-        if ours.is_some_and(|(_, ours)| trimmed(ours) != trimmed(&value)) {
+        if ours.is_some_and(|(_, ours)| trimmed(ours) != trimmed(value)) {
             let seen = format!("the variable {name} says something else than .npmrc");
             return Check::failed(OVERRIDES, seen, "take it out of the environment");
         }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use terminal::output::{plain, print, print_json, say, table};
+use terminal::reach::address;
 use terminal::{ControlPlane, Exit, Failure, ask};
 use url::Url;
 
@@ -21,7 +22,7 @@ const DEFAULT: &str = "default";
 #[derive(Debug, Args)]
 pub struct Login {
     /// The control plane's address
-    #[arg(long, value_name = "URL", env = "TOLLGATE_SERVER")]
+    #[arg(long, value_name = "URL", env = "TOLLGATE_SERVER", value_parser = address)]
     server: Url,
     /// The name under which it is kept
     #[arg(long, value_name = "NAME", env = "TOLLGATE_PROFILE", default_value = DEFAULT)]

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use terminal::output::{Table, plain, print, print_json, print_on, say, table};
 use terminal::private_file::Reserved;
-use terminal::reach::is_here;
+use terminal::reach::{address, is_here};
 use terminal::{ControlPlane, Exit, Failure, Unanswered};
 use url::Url;
 
@@ -23,7 +23,7 @@ use crate::settings::secret;
 #[command(next_help_heading = "Control plane")]
 pub struct Remote {
     /// The control plane's address [default: the profile's]
-    #[arg(long, global = true, value_name = "URL", env = "TOLLGATE_SERVER")]
+    #[arg(long, global = true, value_name = "URL", env = "TOLLGATE_SERVER", value_parser = address)]
     server: Option<Url>,
     /// A profile that `tollgate login` made [default: the current one]
     #[arg(long, global = true, value_name = "NAME", env = "TOLLGATE_PROFILE")]
