@@ -352,6 +352,7 @@ fn check_revocation(view: &View, grant: &Grant) -> Result<(), Refusal> {
         Some(Revoked::Suspended) => Err(Refusal::LicenseSuspended),
         Some(Revoked::Box) => Err(Refusal::BoxReleased),
         Some(Revoked::Superseded) => Err(Refusal::SupersededToken),
+        Some(Revoked::NotOfBundle) => Err(Refusal::NotOfBundle),
     }
 }
 

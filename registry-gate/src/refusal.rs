@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     LicenseRevoked,
     #[error("this machine was released from its license; run `box activate` to install here")]
     BoxReleased,
+    #[error("this registry serves the bundle of another license; ask your vendor for yours")]
+    NotOfBundle,
     #[error("{name} is not in your tier {tier}{}", comes_with(upgrade.as_ref()))]
     NotEntitled {
         name: PackageName,
@@ -162,6 +164,7 @@ impl Refusal {
             Self::LicenseSuspended => (StatusCode::FORBIDDEN, "license_suspended"),
             Self::LicenseRevoked => (StatusCode::FORBIDDEN, "license_revoked"),
             Self::BoxReleased => (StatusCode::FORBIDDEN, "box_released"),
+            Self::NotOfBundle => (StatusCode::FORBIDDEN, "not_of_bundle"),
             Self::NotEntitled { .. } => (StatusCode::FORBIDDEN, "not_entitled"),
             Self::OutdatedToken { .. } => (StatusCode::FORBIDDEN, "token_outdated"),
             Self::PublisherOnly => (StatusCode::FORBIDDEN, "publisher_only"),

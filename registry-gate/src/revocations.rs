@@ -23,6 +23,8 @@ pub(crate) enum Revoked {
     Box,
     /// Its license grants something else since.
     Superseded,
+    /// It is of another license than the bundle that is served.
+    NotOfBundle,
 }
 
 impl Revocations {

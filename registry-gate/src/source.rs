@@ -101,7 +101,7 @@ impl Source {
             Self::Bundle(opened) => {
                 let ends = end(&opened);
                 sender
-                    .publish_offline(opened.head.snapshot.clone())
+                    .publish_offline(opened.head.snapshot.clone(), opened.head.license_id.clone())
                     .context("the bundle's snapshot cannot be used")?;
                 Ok(Running {
                     // Goes on holding what is served.

@@ -30,8 +30,9 @@ pub(crate) struct View {
     fresh_until: Timestamp,
     scope: String,
     verifier: Verifier,
-    /// Whether it came with a bundle, so that nothing will come after it.
-    is_last: bool,
+    /// The license whose bundle it came with, if so: it serves no other, of which nobody told what
+    /// was taken back, and nothing will come after it.
+    bundled_for: Option<String>,
     keys: KeySet,
     /// Ascending.
     tiers: Vec<Tier>,
@@ -114,7 +115,7 @@ impl View {
                 .saturating_add(max_stale)
                 .unwrap_or(snapshot.issued_at),
             verifier: Verifier::new(snapshot.issuer, snapshot.audience, LEEWAY_SECONDS),
-            is_last: false,
+            bundled_for: None,
             scope: snapshot.scope,
             keys,
             tiers,
@@ -127,10 +128,10 @@ impl View {
     }
 
     /// The same as it comes with a bundle: for offline tokens and no others.
-    fn of_bundle(self) -> Self {
+    fn of_bundle(self, license_id: String) -> Self {
         Self {
             verifier: self.verifier.offline(),
-            is_last: true,
+            bundled_for: Some(license_id),
             ..self
         }
     }
@@ -171,6 +172,13 @@ impl View {
     /// Why a good token no longer counts, if so.
     pub(crate) fn revoked(&self, grant: &Grant) -> Option<Revoked> {
         let (license, of_box) = (grant.license_id(), grant.box_id());
+        if self
+            .bundled_for
+            .as_deref()
+            .is_some_and(|own| own != license)
+        {
+            return Some(Revoked::NotOfBundle);
+        }
         self.revocations.find(license, of_box, grant.issued_at())
     }
 
@@ -286,9 +294,13 @@ impl SnapshotSender {
         self.put(View::compile(snapshot, &self.views.sets)?)
     }
 
-    /// The same with the snapshot of a bundle: offline tokens count, and no others.
-    pub fn publish_offline(&self, snapshot: Snapshot) -> Result<(), SnapshotError> {
-        self.put(View::compile(snapshot, &self.views.sets)?.of_bundle())
+    /// The same with the snapshot of a bundle: offline tokens of its license count, and no others.
+    pub fn publish_offline(
+        &self,
+        snapshot: Snapshot,
+        license_id: String,
+    ) -> Result<(), SnapshotError> {
+        self.put(View::compile(snapshot, &self.views.sets)?.of_bundle(license_id))
     }
 
     fn put(&self, view: View) -> Result<(), SnapshotError> {
@@ -371,7 +383,9 @@ impl Views {
     ) -> Result<T, NoView> {
         match &*self.0.view.load() {
             None => Err(NoView::Missing),
-            Some(view) if !view.is_fresh(now) && view.is_last => Err(NoView::BundleEnded),
+            Some(view) if !view.is_fresh(now) && view.bundled_for.is_some() => {
+                Err(NoView::BundleEnded)
+            }
             Some(view) if !view.is_fresh(now) => Err(NoView::Stale),
             Some(view) => Ok(decide(view)),
         }

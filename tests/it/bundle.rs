@@ -285,3 +285,30 @@ async fn a_box_that_was_released_is_refused_by_a_later_bundle() {
     let asked = asked.bearer_auth(token).send().await.unwrap();
     assert_eq!(asked.status(), 403);
 }
+
+#[tokio::test]
+async fn a_license_file_of_another_license_is_refused_since_nobody_told_what_became_of_it() {
+    let mut story = Story::begin(Database::Sqlite, "basic").await;
+    story.must_bundle().await;
+    let own = story.offline_token("box-1").await;
+    let body = json!({ "customerId": "corner-shop", "tier": "basic" });
+    let other: Value = story
+        .vendor
+        .post("/v1/licenses", &body)
+        .await
+        .json()
+        .await
+        .unwrap();
+    story.license = other["id"].as_str().unwrap().to_owned();
+    let other = story.offline_token("box-2").await;
+    let gate = story.serve("gate").await;
+    let ask = async |token: &str| {
+        let asked = tests::people::client().get(format!("{}/@acme%2forder", gate.url));
+        let asked = asked.bearer_auth(token).send().await.unwrap();
+        (asked.status().as_u16(), asked.text().await.unwrap())
+    };
+    assert_eq!(ask(&own).await.0, 200);
+    let (status, told) = ask(&other).await;
+    assert_eq!(status, 403);
+    assert!(told.contains("not_of_bundle"), "{told}");
+}

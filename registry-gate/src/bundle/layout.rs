@@ -1,8 +1,9 @@
 //! Making a bundle: files are laid out as the store has them, listed, and packed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -72,9 +73,16 @@ struct Dist {
 }
 
 impl Layout {
-    /// A new, empty folder.
+    /// A new, empty folder, its owner's alone. What a run that was killed left there goes.
     pub fn new(dir: &Path) -> Result<Self, BundleError> {
-        fs::create_dir(dir).map_err(|error| BundleError::file("make", dir, error))?;
+        let make = || {
+            match fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            DirBuilder::new().mode(0o700).create(dir)
+        };
+        make().map_err(|error| BundleError::file("make", dir, error))?;
         Ok(Self {
             dir: dir.to_owned(),
             files: Mutex::default(),

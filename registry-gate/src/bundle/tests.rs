@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use activation_token::offline::BundleHead;
@@ -159,6 +160,19 @@ fn a_bundle_is_laid_out_as_a_store_and_read_once() {
         may_be_older: true,
     };
     assert!(super::open(&file, meant, &data, Timestamp::UNIX_EPOCH).is_ok());
+    assert!(matches!(open(), Err(BundleError::Older { .. })));
+}
+
+#[test]
+fn what_is_laid_out_is_its_owners_alone_and_takes_the_place_of_what_a_crash_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = dir.path().join("parts");
+    fs::create_dir(&parts).unwrap();
+    fs::write(parts.join("left"), "").unwrap();
+    let _layout = Layout::new(&parts).unwrap();
+    assert_eq!(fs::read_dir(&parts).unwrap().count(), 0);
+    let mode = fs::metadata(&parts).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]

@@ -107,7 +107,10 @@ pub fn open(
         unpack(&mut entries, &contents.files, &bundles, &opened.store_dir)?;
     }
     // Only what was found whole is remembered.
-    let created_at = opened.head.created_at.to_string();
+    let newest = newest.map_or(opened.head.created_at, |newest| {
+        newest.max(opened.head.created_at)
+    });
+    let created_at = newest.to_string();
     whole_file::replace(&bundles, NEWEST, ".newest", created_at.as_bytes())
         .map_err(|error| BundleError::file("write", &bundles.join(NEWEST), error))?;
     if trusts_anew {
