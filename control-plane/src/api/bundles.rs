@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::boxes::Nothing;
-use super::caller::{Allowed, WriteLicenses};
+use super::caller::{Allowed, SignBundles};
 use super::licenses::license_id;
 use super::problem::WriteProblems;
 use super::write::{Command, Halt};
@@ -78,7 +78,7 @@ struct BundleView {
     responses((status = 200, body = SourceView), WriteProblems))]
 pub(super) async fn prepare(
     State(app): State<App>,
-    caller: Allowed<WriteLicenses>,
+    caller: Allowed<SignBundles>,
     Path(id): Path<String>,
     command: Command<Nothing>,
 ) -> Result<Response, Halt> {
@@ -104,7 +104,7 @@ pub(super) async fn prepare(
     responses((status = 201, body = BundleView), WriteProblems))]
 pub(super) async fn sign(
     State(app): State<App>,
-    caller: Allowed<WriteLicenses>,
+    caller: Allowed<SignBundles>,
     Path(id): Path<String>,
     command: Command<BundleRequest>,
 ) -> Result<Response, Halt> {

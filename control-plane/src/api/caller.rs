@@ -46,6 +46,7 @@ demand!(
     ReadTiers,
     ReadLicenses,
     WriteLicenses,
+    SignBundles,
     ReadEntitlements,
     WriteEntitlements,
     RecordUsage,

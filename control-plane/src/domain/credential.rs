@@ -97,6 +97,8 @@ pub enum Right {
     ReadSettings,
     /// Make and revoke credentials.
     ManageCredentials,
+    /// Have the root key sign what gates without a network serve.
+    SignBundles,
     /// Rotate and remove signing keys.
     ManageKeys,
     /// Say who is told of changes.
@@ -111,7 +113,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ReadSelf,
         Self::ReadTiers,
         Self::ReadLicenses,
@@ -123,6 +125,7 @@ impl Right {
         Self::ReadMetrics,
         Self::ReadSettings,
         Self::ManageCredentials,
+        Self::SignBundles,
         Self::ManageKeys,
         Self::ManageWebhooks,
         Self::ManagePremium,
@@ -187,7 +190,7 @@ mod tests {
             ReadTiers, RecordUsage, WriteEntitlements, WriteLicenses,
         };
         for (kind, role, expected) in [
-            (Operator, Some(Role::Admin), &Right::ALL[1..14]),
+            (Operator, Some(Role::Admin), &Right::ALL[1..15]),
             (
                 Operator,
                 Some(Role::Support),
