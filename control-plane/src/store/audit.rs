@@ -1,7 +1,8 @@
 //! The audit log: rows are added, never changed, and each is chained to the one before it by a
 //! keyed hash. Whoever has the database alone can neither edit a row, nor take one out, nor put
 //! two in another order without [`verify()`] noticing; a cut at the end shows against the counter,
-//! and against a head that was noted elsewhere.
+//! and against a head that was noted elsewhere. Rows without a hash at the end are taken for those
+//! of a release that did not chain yet: the next change chains them, and a warning names them.
 
 mod verify;
 
@@ -178,9 +179,16 @@ impl Chain {
 
     async fn seal(&self, conn: &mut WriteConn) -> Result<Head, StoreError> {
         let mut head = head(conn.link()).await?;
+        let first = head.sequence + 1;
         loop {
             let rows = after(conn.link(), head.sequence, PAGE_ROWS).await?;
             if rows.is_empty() {
+                tracing::warn!(
+                    first,
+                    last = head.sequence,
+                    "rows of the audit log had no hash and have one now; if no older release writes \
+                     to this database, somebody else does"
+                );
                 return Ok(head);
             }
             for row in rows {
