@@ -16,6 +16,8 @@ use url::Url;
 use crate::Exit;
 use crate::output::plain;
 
+/// What is told of a write that the server is at work on still, under the same key.
+const IN_USE: &str = "idempotency_key_in_use";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// How often a request is sent that a server was too busy for, or that got lost.
@@ -113,7 +115,7 @@ impl Unanswered {
                 // The credential is good; there is no seat for it.
                 (403, "box_limit_reached") => Exit::Refused,
                 (401 | 403, _) => Exit::NotAllowed,
-                (429 | 500.., _) => Exit::Unreachable,
+                (429 | 500.., _) | (_, IN_USE) => Exit::Unreachable,
                 _ => Exit::Refused,
             },
         }
@@ -167,8 +169,27 @@ impl ControlPlane {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Unanswered> {
-        let response = self.send(method, path, body).await?;
-        self.read(response).await
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.answer(request).await
+    }
+
+    /// Sends a request that was made with [`Self::request`], and reads the answer: once more where
+    /// it broke off.
+    pub async fn answer<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, Unanswered> {
+        let again = request.try_clone();
+        let response = self.send_request(request).await?;
+        match (self.read(response).await, again) {
+            (Err(Unanswered::Unreachable { .. }), Some(again)) => {
+                self.read(self.send_request(again).await?).await
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Reads a good answer's body.
@@ -207,7 +228,11 @@ impl ControlPlane {
             let last = attempt == ATTEMPTS_MAX;
             match again.send().await {
                 Ok(response) if last || !is_busy(response.status()) => {
-                    return self.unless_problem(response).await;
+                    match self.unless_problem(response).await {
+                        // It is at work on what was sent before.
+                        Err(Unanswered::Problem(problem)) if !last && problem.code == IN_USE => {}
+                        answered => return answered,
+                    }
                 }
                 Ok(response) => {
                     wait = retry_after(&response).unwrap_or(wait).min(WAIT_MAX);
@@ -292,4 +317,60 @@ fn idempotency_key() -> Option<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).ok()?;
     Some(HEXLOWER.encode(&random))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const AT_WORK: &str = "HTTP/1.1 409 Conflict\r\nContent-Type: application/problem+json\r\n\
+        Connection: close\r\n\r\n\
+        {\"status\":409,\"code\":\"idempotency_key_in_use\",\"title\":\"Conflict\",\"detail\":\"at work\"}";
+    const BROKEN_OFF: &str =
+        "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n\r\n{\"a\"";
+    const DONE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"a\":1}";
+
+    /// A server that gives these answers in turn, and tells the idempotency keys that it saw.
+    fn server(answers: &'static [&'static str]) -> (Url, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = thread::spawn(move || {
+            let answer = |answer: &&str| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = vec![0; 4096];
+                let read = stream.read(&mut request).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                let request = String::from_utf8_lossy(&request[..read]).to_lowercase();
+                let mut lines = request.lines();
+                let key = lines.find_map(|line| line.strip_prefix("idempotency-key: "));
+                key.unwrap().to_owned()
+            };
+            answers.iter().map(answer).collect()
+        });
+        (url.parse().unwrap(), serving)
+    }
+
+    async fn write(answers: &'static [&'static str]) -> (Result<Value, Unanswered>, Vec<String>) {
+        let (url, serving) = server(answers);
+        let control_plane = ControlPlane::new(url, None).unwrap();
+        let answer = control_plane.write(Method::POST, "/v1/licenses", None);
+        (answer.await, serving.join().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_at_work_or_broke_off_is_asked_for_again_under_its_key() {
+        for answers in [&[AT_WORK, DONE][..], &[BROKEN_OFF, DONE]] {
+            let (answer, keys) = write(answers).await;
+            assert_eq!(answer.unwrap(), json!({ "a": 1 }));
+            assert_eq!(keys[0], keys[1]);
+        }
+        let (answer, _) = write(&[AT_WORK; 4]).await;
+        assert_eq!(answer.unwrap_err().exit(), Exit::Unreachable);
+    }
 }

@@ -51,17 +51,21 @@ fn replace(
     text: &str,
     finish: impl FnOnce(&File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    // Whatever a crash left there keeps its mode, and a link there leads elsewhere.
-    match fs::remove_file(beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = create(beside)?;
+    let mut file = create_anew(beside)?;
     file.write_all(text.as_bytes())?;
     finish(&file)?;
     file.sync_all()?;
     fs::rename(beside, path)?;
     sync_parent(path)
+}
+
+/// Makes a file in the place of whatever is there: what a crash left keeps its mode, and a link
+/// leads elsewhere.
+pub fn create_anew(path: &Path) -> std::io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => create(path),
+    }
 }
 
 fn create(path: &Path) -> std::io::Result<File> {

@@ -121,6 +121,15 @@ async fn two_servers_are_kept_apart() {
     command.env("TOLLGATE_OPERATOR_TOKEN", &two.operator_token);
     assert!(Told::of(command).await.out.contains("of-two"));
 
+    // A profile that is named counts before the variables of another server.
+    let of_two = [&list[..], &["--profile", "two"]].concat();
+    let mut command = operator.command(&of_two);
+    command.env("TOLLGATE_SERVER", &one.control_plane);
+    command.env("TOLLGATE_OPERATOR_TOKEN", &one.operator_token);
+    assert!(Told::of(command).await.out.contains("of-two"));
+    let both = [&of_two[..], &["--server", &two.control_plane]].concat();
+    assert_eq!(operator.run(&both).await.code, 2);
+
     operator.must(&["profile", "remove", "one"]).await;
     assert_eq!(operator.run(&of_one).await.code, 2);
     assert_eq!(operator.run(&["profile", "use", "one"]).await.code, 2);

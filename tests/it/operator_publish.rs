@@ -363,3 +363,16 @@ async fn a_run_that_ends_early_leaves_no_token_behind() {
         "{made:?}"
     );
 }
+
+#[tokio::test]
+async fn a_publishers_token_is_not_sent_in_clear_to_another_machine() {
+    let workshop = Workshop::new();
+    pack(&workshop, "@acme/order", "1.0.0", &[]).await;
+    std::fs::write(workshop.path("token"), "tgp_secret").unwrap();
+    let at = ["--gate", "http://npm.example.com"];
+    let token = ["--publisher-token-file", "token"];
+    let publish = workshop.bare(&[&["publish", "dist"][..], &at, &token].concat());
+    let ended = end(publish).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--insecure"), "{ended:?}");
+}

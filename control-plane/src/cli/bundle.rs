@@ -139,7 +139,7 @@ impl Bundle {
         let layout = Layout::new(&beside(&self.output, "parts"))?;
         let reader = Reader {
             bundle: self,
-            gate: Mutex::new(Renewed::of(source)?),
+            gate: Mutex::new(Renewed::of(source, &self.remote)?),
         };
         let all = u64::try_from(source.packages.len()).unwrap_or(u64::MAX);
         let bar = progress::bar("reading packages", all);
@@ -159,12 +159,12 @@ impl Bundle {
 }
 
 impl Renewed {
-    fn of(source: &Source) -> anyhow::Result<Self> {
+    fn of(source: &Source, remote: &Remote) -> anyhow::Result<Self> {
         let half = SignedDuration::from_secs(source.expires_in / 2);
         let now = SystemClock.now();
         let token = SecretString::from(source.token.as_str());
         Ok(Self {
-            gate: Gate::new(source.registry_url.clone(), token)?,
+            gate: remote.gate(source.registry_url.clone(), token)?,
             renew_at: now.saturating_add(half).unwrap_or(now),
         })
     }
@@ -188,7 +188,7 @@ impl Reader<'_> {
     async fn gate(&self) -> anyhow::Result<Gate> {
         let mut renewed = self.gate.lock().await;
         if SystemClock.now() >= renewed.renew_at {
-            *renewed = Renewed::of(&self.bundle.prepare().await?)?;
+            *renewed = Renewed::of(&self.bundle.prepare().await?, &self.bundle.remote)?;
         }
         Ok(renewed.gate.clone())
     }

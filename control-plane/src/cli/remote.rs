@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -15,13 +16,34 @@ use terminal::reach::{address, is_here};
 use terminal::{ControlPlane, Exit, Failure, Unanswered};
 use url::Url;
 
+use super::gate::Gate;
 use super::profiles::Profiles;
 use crate::settings::secret;
 
 /// Which control plane is asked.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Control plane")]
+#[derive(Debug)]
 pub struct Remote {
+    server: Option<Url>,
+    profile: Option<String>,
+    token_file: Option<PathBuf>,
+    insecure: bool,
+    /// Whether JSON is wanted.
+    pub json: bool,
+    by_option: ByOption,
+}
+
+/// What was named by an option, which counts before a variable.
+#[derive(Debug, Clone, Copy)]
+struct ByOption {
+    server: bool,
+    profile: bool,
+    token_file: bool,
+}
+
+/// What clap reads of [`Remote`].
+#[derive(Args)]
+#[command(next_help_heading = "Control plane")]
+struct Options {
     /// The control plane's address [default: the profile's]
     #[arg(long, global = true, value_name = "URL", env = "TOLLGATE_SERVER", value_parser = address)]
     server: Option<Url>,
@@ -42,7 +64,53 @@ pub struct Remote {
     insecure: bool,
     /// Print JSON: what the control plane answered
     #[arg(long, global = true)]
-    pub json: bool,
+    json: bool,
+}
+
+impl Args for Remote {
+    fn augment_args(command: Command) -> Command {
+        Options::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Options::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Remote {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Self::from_arg_matches_mut(&mut matches.clone())
+    }
+
+    fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, clap::Error> {
+        // Asked first: reading a value takes it out of the matches.
+        let by_option = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        let by_option = ByOption {
+            server: by_option("server"),
+            profile: by_option("profile"),
+            token_file: by_option("token_file"),
+        };
+        let Options {
+            server,
+            profile,
+            token_file,
+            insecure,
+            json,
+        } = Options::from_arg_matches_mut(matches)?;
+        Ok(Self {
+            server,
+            profile,
+            token_file,
+            insecure,
+            json,
+            by_option,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// A column of a table, or a line of what is shown: its heading, and what stands there.
@@ -60,8 +128,19 @@ pub enum Cell {
 impl Remote {
     /// The control plane, with the operator's token.
     pub fn control_plane(&self) -> anyhow::Result<ControlPlane> {
-        // A token is for the server that it was made for, so where one is named, no profile counts.
-        let profile = match self.server {
+        let ByOption {
+            server: server_named,
+            profile: profile_named,
+            token_file: token_named,
+        } = self.by_option;
+        if server_named && profile_named {
+            let text = "`--server` and `--profile` name a control plane each";
+            return Err(Failure::new(Exit::Usage, text).into());
+        }
+        // A token is for the server that it was made for, so where one is named, no profile counts;
+        // and where a profile is named, neither a variable's server nor its token.
+        let server = self.server.as_ref().filter(|_| !profile_named);
+        let profile = match server {
             Some(_) => None,
             None => Profiles::load()?.get(self.profile.as_deref())?,
         };
@@ -69,16 +148,17 @@ impl Remote {
             Some(profile) => (Some(profile.url), Some(profile.token)),
             None => (None, None),
         };
-        if let Some(server) = &self.server
+        if let Some(server) = server
             && !self.insecure
         {
             must_be_secret(server)?;
         }
-        let url = self.server.clone().or(known).ok_or_else(|| {
+        let url = server.cloned().or(known).ok_or_else(|| {
             Failure::new(Exit::Usage, "no control plane is named")
                 .hint("`tollgate login --server URL` keeps one, or add `--server URL`")
         })?;
         let given = match &self.token_file {
+            _ if profile_named && !token_named => None,
             Some(file) => Some(read_token(file)?),
             None => secret("TOLLGATE_OPERATOR_TOKEN"),
         };
@@ -87,6 +167,15 @@ impl Remote {
                 .hint("`tollgate login` keeps one, or name a file with `--token-file`")
         })?;
         ControlPlane::new(url, Some(token))
+    }
+
+    /// A gate, asked with a token: never where the token could be read on its way, unless that was
+    /// allowed.
+    pub(super) fn gate(&self, url: Url, token: SecretString) -> anyhow::Result<Gate> {
+        if !self.insecure {
+            must_be_secret(&url)?;
+        }
+        Gate::new(url, token)
     }
 
     /// Reads every page of a list and prints it.

@@ -1,11 +1,11 @@
 //! A file that an operator asked for: whole, or not there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use terminal::private_file;
 
 /// A file that is written beside, with mode 0600, and gets its name at the end; without that it
 /// goes away.
@@ -19,9 +19,7 @@ impl WholeFile {
     /// Begins one. A file of that name stays until this one is whole.
     pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
         let beside = beside(path, "new");
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(true).write(true).mode(0o600);
-        let file = file.open(&beside);
+        let file = private_file::create_anew(&beside);
         let file = file.with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok(Self {
             file: BufWriter::new(file),
@@ -36,6 +34,7 @@ impl WholeFile {
             self.file.flush()?;
             self.file.get_ref().sync_all()?;
             fs::rename(&self.beside, &self.path)?;
+            private_file::sync_parent(&self.path)?;
             Ok(self.file.get_ref().metadata()?.len())
         };
         let finished: io::Result<u64> = finish();

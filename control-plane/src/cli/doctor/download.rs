@@ -9,9 +9,10 @@ use terminal::ControlPlane;
 use terminal::checks::Check;
 
 use super::Manifest;
-use crate::cli::gate::{Gate, NEWS_TIMEOUT};
+use crate::cli::gate::NEWS_TIMEOUT;
 use crate::cli::publish::publisher::Publisher;
 use crate::cli::publish::until;
+use crate::cli::remote::Remote;
 
 const NAME: &str = "download";
 
@@ -20,7 +21,11 @@ struct Packages {
     packages: Vec<PackageName>,
 }
 
-pub(super) async fn look(control_plane: &ControlPlane, manifest: &Manifest) -> Check {
+pub(super) async fn look(
+    remote: &Remote,
+    control_plane: &ControlPlane,
+    manifest: &Manifest,
+) -> Check {
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => return Check::skipped(NAME, format!("cannot wait for signals: {error}")),
@@ -30,7 +35,7 @@ pub(super) async fn look(control_plane: &ControlPlane, manifest: &Manifest) -> C
         Ok(publisher) => publisher,
         Err(error) => return Check::skipped(NAME, format!("{:#}", error.root_cause())),
     };
-    let done = until(stop, download(control_plane, manifest, &publisher)).await;
+    let done = until(stop, download(remote, control_plane, manifest, &publisher)).await;
     let revoked = publisher.revoke().await;
     match done.and_then(|seen| revoked.map(|()| seen)) {
         Ok(Some(seen)) => Check::ok(NAME, seen),
@@ -49,13 +54,14 @@ pub(super) async fn look(control_plane: &ControlPlane, manifest: &Manifest) -> C
 
 /// Downloads the first package of the lowest tier that is there.
 async fn download(
+    remote: &Remote,
     control_plane: &ControlPlane,
     manifest: &Manifest,
     publisher: &Publisher<'_>,
 ) -> anyhow::Result<Option<String>> {
     let url = manifest.registry_url.clone();
     let url = url.context("the server does not tell where the gate is")?;
-    let gate = Gate::new(url, publisher.token.clone())?;
+    let gate = remote.gate(url, publisher.token.clone())?;
     gate.knows_token(NEWS_TIMEOUT).await?;
     let tier = manifest.tiers.first().context("there is no tier")?;
     let path = format!("/v1/tiers/{}/packages", tier.name);

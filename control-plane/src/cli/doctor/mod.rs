@@ -71,7 +71,7 @@ impl Doctor {
         checks.push(keys::look(control_plane, now).await);
         gate::look(control_plane, manifest.registry_url.as_ref(), checks).await;
         if self.download {
-            checks.push(download::look(control_plane, &manifest).await);
+            checks.push(download::look(&self.remote, control_plane, &manifest).await);
         }
         checks.push(business::webhooks(control_plane).await);
         checks.push(business::licenses(control_plane, now).await);

@@ -47,15 +47,18 @@ impl Import {
         let path = format!("/v1/licenses/import?dryRun={}", self.dry_run);
         let request = control_plane.request(Method::POST, &path);
         let request = request.header("content-type", "text/csv").body(table);
-        let response = control_plane.send_request(request).await?;
-        let mut report: Value = control_plane.read(response).await?;
+        let mut report: Value = control_plane.answer(request).await?;
         let refused = report.get("refused").and_then(Value::as_u64).unwrap_or(0);
         if to_print && !self.dry_run {
             print(&take_keys(&mut report)?)?;
             say(told(&report, self.dry_run).trim_end())?;
         } else {
             if let Some(file) = keys_file {
-                file.fill(&take_keys(&mut report)?)?;
+                let filled = file.fill(&take_keys(&mut report)?);
+                filled.inspect_err(|_| {
+                    // They can be rotated by their ids; more is not to be had.
+                    let _ = say(told(&report, self.dry_run).trim_end());
+                })?;
             }
             if remote.json {
                 print_json(&report)?;

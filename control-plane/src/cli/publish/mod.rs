@@ -118,7 +118,7 @@ impl Publish {
         let stop = stop_signal().context("cannot wait for signals")?;
         match (token, control_plane) {
             (Some(token), _) => {
-                let gate = Gate::new(url, token)?;
+                let gate = self.remote.gate(url, token)?;
                 let sending = self.send(&gate, gate::GIVEN_TIMEOUT, &good, report);
                 until(stop, sending).await
             }
@@ -128,7 +128,7 @@ impl Publish {
             }
             (None, Some(control_plane)) => {
                 let publisher = Publisher::make(&control_plane, "tollgate publish").await?;
-                let ended = match Gate::new(url, publisher.token.clone()) {
+                let ended = match self.remote.gate(url, publisher.token.clone()) {
                     Ok(gate) => {
                         let sending = self.send(&gate, gate::NEWS_TIMEOUT, &good, report);
                         until(stop, sending).await
