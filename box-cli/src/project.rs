@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -86,7 +86,6 @@ impl Project {
                 Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => continue,
                 lock => lock.with_context(|| format!("cannot write `{}`", path.display()))?,
             };
-            self.give_to_owner(&lock);
             match lock.try_lock() {
                 Ok(()) if is_at(&lock, &path) => return Ok(Some(Turn { _lock: lock })),
                 Ok(()) => {}
@@ -101,12 +100,10 @@ impl Project {
     fn make_private_folder(&self) -> anyhow::Result<()> {
         let dir = self.root.join(DIR);
         match fs::create_dir(&dir) {
-            Ok(()) => {
-                let made = File::open(&dir);
-                self.give_to_owner(&made.with_context(|| cannot_make(&dir))?);
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make `{}`", dir.display()));
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| cannot_make(&dir)),
+            _ => {}
         }
         // Git keeps links, so a clone could have secrets written anywhere.
         if dir.is_symlink() {
@@ -116,7 +113,6 @@ impl Project {
         let path = dir.join(IGNORE);
         match File::create_new(&path) {
             Ok(mut ignore) => {
-                self.give_to_owner(&ignore);
                 let written = ignore.write_all(b"*\n");
                 written.with_context(|| format!("cannot write `{}`", path.display()))
             }
@@ -141,10 +137,7 @@ impl Project {
     pub fn write(&self, path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{name}{NEW}");
-        let finish = |file: &File| {
-            self.give_to_owner(file);
-            file.set_permissions(Permissions::from_mode(mode))
-        };
+        let finish = |file: &File| file.set_permissions(Permissions::from_mode(mode));
         match private_file::write_as(path, &self.private(&name), text, finish) {
             // `.box` is a volume of its own.
             Err(error) if is_across_volumes(&error) => {
@@ -154,27 +147,12 @@ impl Project {
         }
     }
 
-    /// What root makes in somebody's project is theirs, or they could not renew it. Where that
-    /// cannot be done, it stays root's.
-    fn give_to_owner(&self, file: &File) {
-        let (Ok(root), Ok(made)) = (fs::metadata(&self.root), file.metadata()) else {
-            return;
-        };
-        if made.uid() == 0 && root.uid() != 0 {
-            let _ = fchown(file, Some(root.uid()), Some(root.gid()));
-        }
-    }
-
     /// Removes `.box` where nothing but the lock and its company is left in it. The turn is held.
     pub fn clear(&self) -> anyhow::Result<()> {
         let dir = self.root.join(DIR);
         let removed = remove_what_is_empty(&dir);
         removed.with_context(|| format!("cannot remove `{}`", dir.display()))
     }
-}
-
-fn cannot_make(dir: &Path) -> String {
-    format!("cannot make `{}`", dir.display())
 }
 
 /// Opens the lock, or makes it. Nothing in it is changed: it may be a link.

@@ -7,8 +7,8 @@
 //! files/{sha256}   those files, in that order: tarballs and releases
 //! ```
 //!
-//! A bundle is a plain tar without links and long names. [`Layout`] makes one; [`open`] checks one and lays it into a directory
-//! that a gate serves as its store.
+//! A bundle is a plain tar without links and long names. [`Layout`] makes one; [`open`] checks one
+//! and lays it into a directory that a gate serves as its store.
 
 mod layout;
 mod unpack;

@@ -30,7 +30,7 @@ pub fn write_by(path: &Path, beside: &Path, text: &str) -> anyhow::Result<()> {
     write_as(path, beside, text, |_| Ok(()))
 }
 
-/// As [`write_by()`]. `finish` may give the file another mode or owner before it takes its place.
+/// As [`write_by()`]. `finish` may give the file another mode before it takes its place.
 pub fn write_as(
     path: &Path,
     beside: &Path,

@@ -1,9 +1,9 @@
 //! What may happen to an activated project between two commands: people edit its files, git has
-//! them, links lead elsewhere, root passes by, another process has its turn.
+//! them, links lead elsewhere, another process has its turn.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -186,32 +186,6 @@ async fn a_good_token_waits_for_nobody_and_what_a_crash_left_is_gone_in_the_end(
     shop.write(".box/requests.json.new", "");
     shop.must(&["deactivate"]).await;
     assert!(!shop.path(".box").exists());
-}
-
-#[tokio::test]
-async fn what_root_does_in_a_project_stays_its_owners() {
-    let sold = Sold::new().await;
-    let shop = BoxCli::new();
-    let is_root = chown(shop.npm.dir(), Some(SOMEBODY), Some(SOMEBODY)).is_ok();
-    sold.to(&shop).await;
-    shop.must(&["renew", "--force"]).await;
-    let owner = fs::metadata(shop.npm.dir()).unwrap().uid();
-    assert_eq!(owner == SOMEBODY, is_root);
-    for name in [
-        ".npmrc",
-        ".gitignore",
-        "box.json",
-        ".box",
-        ".box/lock",
-        ".box/.gitignore",
-        ".box/credentials.json",
-    ] {
-        assert_eq!(
-            fs::metadata(shop.path(name)).unwrap().uid(),
-            owner,
-            "{name}"
-        );
-    }
 }
 
 #[tokio::test]
