@@ -118,16 +118,20 @@ fn a_wait_for_others_can_be_given_up() {
     let other = fs::File::open(home.path(".box/lock")).unwrap();
     other.lock().unwrap();
     let mut child = home.command(&["watch"]).spawn().unwrap();
-    let files = format!("/proc/{}/fd", child.id());
-    let waits = || {
-        let mut files = fs::read_dir(&files).unwrap().flatten();
-        files.any(|file| fs::read_link(file.path()).is_ok_and(|to| to.ends_with(".box/lock")))
-    };
-    while !waits() {
+    // Once it takes signals, it can do nothing but wait.
+    while !takes_signals(&child) {
         std::thread::yield_now();
     }
     terminate(&child);
     assert!(child.wait().unwrap().success());
+}
+
+/// Whether a program has a handler for SIGTERM (`proc_pid_status(5)`).
+fn takes_signals(child: &Child) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught & 1 << 14 != 0
 }
 
 fn terminate(child: &Child) {
