@@ -7,6 +7,7 @@ use activation_token::clock::{Clock, SystemClock};
 use clap::Args;
 use secrecy::SecretString;
 use terminal::output::{print, say};
+use terminal::reach::address;
 use terminal::{Exit, Failure, ask, progress};
 use url::Url;
 
@@ -24,7 +25,7 @@ pub struct Activate {
     #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
     from: Option<PathBuf>,
     /// The gate in the air gap, with `--from`
-    #[arg(long, value_name = "URL", env = "BOX_REGISTRY")]
+    #[arg(long, value_name = "URL", env = "BOX_REGISTRY", value_parser = address)]
     registry: Option<Url>,
     /// The vendor's root key, as a file or a JWK, with `--from` [default: the one that is kept, else
     /// the one beside the license file]
